@@ -1,0 +1,96 @@
+// swift-tools-version: 6.2
+// The map of the house: a target that is not given a store here cannot reach it.
+
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+    .enableUpcomingFeature("ExistentialAny"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "kababeat",
+    products: [
+        .executable(name: "kababeat", targets: ["kababeat"]),
+        .executable(name: "drivercheck", targets: ["drivercheck"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // MARK: C, as the system has it
+        .systemLibrary(name: "CEpoll"),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CMongoC", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
+        .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+
+        // MARK: Clients: the async bridge over each C driver, no feature's knowledge
+        library("Reactor", ["CEpoll"]),
+        library("PostgresClient", ["CLibPQ", "Reactor"]),
+        library("MongoClient", ["CMongoC"]),
+        library("RedisClient", ["CHiredis", "Reactor"]),
+
+        // MARK: Nouns, rules and bytes, no I/O
+        library("Contract"),
+        library("JSON", ["Contract"]),
+
+        // MARK: What every feature stands on
+        library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
+        library("HTTPAPI", ["Contract", "JSON", hummingbird, hummingbirdCore, httpTypes, logging, nioCore, nioHTTPTypes, nioPosix]),
+        library("Observability", ["Contract", "JSON", logging, nioCore]),
+        library("Schema", ["Contract", "MongoClient", "PostgresClient"]),
+
+        // MARK: Features: none imports another
+        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", hummingbird, nioCore]),
+        library("Identity", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", hummingbird, nioCore]),
+        library("Catalogue", ["Contract", "DataPlane", "MongoClient", "PostgresClient"]),
+
+        // MARK: Wiring and the command line
+        library(
+            "Gateway",
+            [
+                "Beats", "Catalogue", "Contract", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient", "Observability",
+                "PostgresClient", "RedisClient", "Schema", hummingbird, configuration, logging, nioCore, nioPosix, serviceLifecycle,
+            ]),
+        .executableTarget(
+            name: "kababeat", dependencies: ["Gateway", "Contract", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "RedisClient"], swiftSettings: settings),
+
+        // MARK: Tests that need no server
+        tests("ContractTests", ["Contract"]),
+
+        // MARK: Tests against the real stores
+        tests("IntegrationTests", ["Contract", "MongoClient", "PostgresClient", "RedisClient"]),
+    ]
+)

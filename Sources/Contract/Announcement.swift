@@ -1,0 +1,17 @@
+/// Says that an entity changed, so that nothing older than `version` is served any more.
+public struct Announcement: Sendable, Hashable {
+    /// The nouns that caches and relays know. Raw values stand in cache keys and outbox rows: never reuse one.
+    public enum Kind: String, Sendable, CaseIterable {
+        case beat, user
+    }
+
+    public let kind: Kind
+    public let id: EntityID
+    public let version: Int64
+
+    public init(kind: Kind, id: EntityID, version: Int64) {
+        self.kind = kind
+        self.id = id
+        self.version = version
+    }
+}

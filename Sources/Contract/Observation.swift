@@ -1,0 +1,46 @@
+/// What happens inside the gateway, as values. Code emits them; only the logger and the metrics say what they mean.
+public enum Observation: Sendable {
+    /// A request was answered. `route` is its pattern, never its path; `microseconds` spans the last byte read to the answer handed over.
+    case request(route: Int, method: String, path: String, status: Int, microseconds: Int64, id: RequestID, problem: Problem.Code?)
+    /// An error that no rule foresaw. `detail` is for the log alone.
+    case unexpectedError(id: RequestID?, detail: String)
+    case cacheLookup(CacheTier)
+    /// A value was not stored because something newer had been announced while it was read.
+    case cacheFillRefused
+    case cacheInvalidated(count: Int)
+    /// One round trip for `size` keys that several requests may have asked for.
+    case batch(kind: String, size: Int, microseconds: Int64)
+    /// One call of a store, as its client saw it.
+    case storeCall(StoreName, microseconds: Int64, failed: Bool)
+    case storeNote(StoreName, String)
+    case relayDelivered(count: Int, microseconds: Int64)
+    case relayFailed(StoreName?, detail: String)
+    /// Something worth a line in the log of a process that serves: started, listening, stopping.
+    case lifecycle(String)
+}
+
+public enum CacheTier: String, Sendable, CaseIterable {
+    case l1, l2, miss, bypass
+}
+
+/// Names one request in answers and logs: 64 random bits as 16 hexadecimal digits.
+public struct RequestID: Sendable, Hashable, CustomStringConvertible {
+    public let rawValue: UInt64
+
+    public init(rawValue: UInt64 = .random(in: .min ... .max)) { self.rawValue = rawValue }
+
+    public var description: String {
+        String(unsafeUninitializedCapacity: 16) { buffer in
+            for index in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: rawValue >> UInt64(60 - 4 * index)) & 0xF
+                buffer[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+            }
+            return 16
+        }
+    }
+}
+
+/// Takes observations. Called from any thread, on hot paths: an implementation returns at once and never fails.
+public protocol Observer: Sendable {
+    func observe(_ observation: Observation)
+}

@@ -1,0 +1,231 @@
+import CEpoll
+import Glibc
+import Synchronization
+
+/// One thread around one epoll set, and the serial executor of the actors whose sockets it watches.
+///
+/// A client whose C library does its own socket I/O (libpq) or whose parser is C (hiredis) puts each connection in an actor
+/// that runs here: descriptors, timers and the actor's calls then share one thread, so C is never called from two threads at
+/// once, never from a Swift task's thread and never from an event loop. Work on this thread must not block.
+///
+/// Descriptors and timers may be touched from this thread only, that is from an actor whose executor this is.
+public final class Reactor: SerialExecutor {
+    /// What a watched descriptor is ready for. A hang-up or an error counts as both, so that the owner's next call sees it.
+    public struct Readiness: Sendable {
+        public let canRead: Bool
+        public let canWrite: Bool
+    }
+
+    /// A scheduled call; keep it to be able to cancel it.
+    public struct Timer: Sendable, Hashable {
+        fileprivate let deadline: ContinuousClock.Instant
+        fileprivate let serial: UInt64
+    }
+
+    private struct Inbox {
+        var jobs: [UnownedJob] = []
+        var sleeping = false
+        var stopped = false
+    }
+
+    private let inbox = Mutex(Inbox())
+    private let epoll: Int32
+    private let wake: Int32
+    private let thread = Atomic<UInt>(0)
+    private let confined = Confined()
+
+    /// State that only the reactor's thread touches; `Reactor` is its only holder.
+    private final class Confined: @unchecked Sendable {
+        // Unchecked: every access happens on the reactor's thread, which `requireThread` asserts in debug builds.
+        var handlers: [Int32: @Sendable (Readiness) -> Void] = [:]
+        var timers: [Timer: @Sendable () -> Void] = [:]
+        var order = TimerHeap()
+        var serial: UInt64 = 0
+    }
+
+    /// Starts the thread. `name` is what tools such as `top -H` show; at most 15 bytes of it are kept by the system.
+    public init(name: String) {
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        wake = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        var event = epoll_event(events: UInt32(EPOLLIN.rawValue), data: epoll_data_t(fd: wake))
+        epoll_ctl(epoll, EPOLL_CTL_ADD, wake, &event)
+        Self.start(name: name) { [self] in run() }
+    }
+
+    /// Stops the thread after the jobs it already holds. Later jobs are still run, on the caller's thread, so that no task hangs.
+    public func shutdown() {
+        inbox.withLock { $0.stopped = true }
+        signal()
+    }
+
+    // MARK: Executor
+
+    public func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let (mustWake, stopped) = inbox.withLock { inbox in
+            guard !inbox.stopped else { return (false, true) }
+            inbox.jobs.append(job)
+            defer { inbox.sleeping = false }
+            return (inbox.sleeping && !isOnThread, false)
+        }
+        if stopped {
+            job.runSynchronously(on: asUnownedSerialExecutor())
+        } else if mustWake {
+            signal()
+        }
+    }
+
+    public func isIsolatingCurrentContext() -> Bool? { isOnThread }
+
+    public func checkIsolated() { requireThread() }
+
+    // MARK: Descriptors and timers, on the reactor's thread
+
+    /// Calls `handler` whenever `descriptor` is ready for what is asked (level-triggered), until `unwatch`. Replaces an earlier watch.
+    public func watch(_ descriptor: Int32, read: Bool, write: Bool, _ handler: @escaping @Sendable (Readiness) -> Void) {
+        requireThread()
+        let known = confined.handlers.updateValue(handler, forKey: descriptor) != nil
+        control(known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, read: read, write: write)
+    }
+
+    /// Changes what a watched descriptor is waited for; the handler stays.
+    public func update(_ descriptor: Int32, read: Bool, write: Bool) {
+        requireThread()
+        guard confined.handlers[descriptor] != nil else { return }
+        control(EPOLL_CTL_MOD, descriptor, read: read, write: write)
+    }
+
+    /// Forgets a descriptor. Must come before the descriptor is closed.
+    public func unwatch(_ descriptor: Int32) {
+        requireThread()
+        guard confined.handlers.removeValue(forKey: descriptor) != nil else { return }
+        var event = epoll_event()
+        epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, &event)
+    }
+
+    /// Calls `body` once, at `deadline` or soon after.
+    @discardableResult
+    public func schedule(at deadline: ContinuousClock.Instant, _ body: @escaping @Sendable () -> Void) -> Timer {
+        requireThread()
+        confined.serial += 1
+        let timer = Timer(deadline: deadline, serial: confined.serial)
+        confined.timers[timer] = body
+        confined.order.push(timer.deadline, timer.serial)
+        return timer
+    }
+
+    /// Forgets a scheduled call; harmless when it has run.
+    public func cancel(_ timer: Timer) {
+        requireThread()
+        confined.timers[timer] = nil
+    }
+
+    // MARK: The thread
+
+    private var isOnThread: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    private func requireThread() { assert(isOnThread, "touched off the reactor's thread") }
+
+    private static func start(name: String, _ body: @escaping @Sendable () -> Void) {
+        final class Start: Sendable {
+            let body: @Sendable () -> Void
+            let name: String
+            init(_ name: String, _ body: @escaping @Sendable () -> Void) { (self.name, self.body) = (name, body) }
+        }
+        var thread = pthread_t()
+        let start = Unmanaged.passRetained(Start(name, body))
+        let failure = pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                kababeat_name_thread(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque())
+        if failure != 0 {
+            // Only at start-up, before any request: without its thread the process can serve nothing.
+            start.release()
+            fatalError("cannot start the thread \(name): error \(failure)")
+        }
+        pthread_detach(thread)
+    }
+
+    private func run() {
+        thread.store(UInt(pthread_self()), ordering: .relaxed)
+        let capacity = 64
+        let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: capacity)
+        defer {
+            events.deallocate()
+            close(wake)
+            close(epoll)
+        }
+        while true {
+            let stopped = drainInbox()
+            runDueTimers()
+            if stopped { return }
+            let count = epoll_wait(epoll, events, Int32(capacity), sleepMilliseconds())
+            inbox.withLock { $0.sleeping = false }
+            for index in 0..<max(0, Int(count)) { dispatch(events[index]) }
+        }
+    }
+
+    private func dispatch(_ event: epoll_event) {
+        if event.data.fd == wake {
+            var count: UInt64 = 0
+            _ = Glibc.read(wake, &count, 8)
+            return
+        }
+        let broken = event.events & UInt32(EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0
+        confined.handlers[event.data.fd]?(
+            Readiness(
+                canRead: broken || event.events & UInt32(EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0,
+                canWrite: broken || event.events & UInt32(EPOLLOUT.rawValue) != 0))
+    }
+
+    /// Runs what was enqueued, and what that enqueues, then marks the thread asleep; true once it may stop.
+    private func drainInbox() -> Bool {
+        while true {
+            let (jobs, stopped) = inbox.withLock { inbox in
+                let jobs = inbox.jobs
+                inbox.jobs = []
+                inbox.sleeping = jobs.isEmpty
+                return (jobs, inbox.stopped)
+            }
+            if jobs.isEmpty { return stopped }
+            for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+        }
+    }
+
+    private func runDueTimers() {
+        let now = ContinuousClock.now
+        while let next = confined.order.first, next.deadline <= now {
+            confined.order.removeFirst()
+            confined.timers.removeValue(forKey: Timer(deadline: next.deadline, serial: next.serial))?()
+        }
+    }
+
+    private func sleepMilliseconds() -> Int32 {
+        guard inbox.withLock({ $0.sleeping }) else { return 0 }
+        while let next = confined.order.first, confined.timers[Timer(deadline: next.deadline, serial: next.serial)] == nil {
+            confined.order.removeFirst()
+        }
+        guard let next = confined.order.first else { return -1 }
+        let wait = next.deadline - .now
+        let milliseconds = wait.components.seconds * 1000 + (wait.components.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+        return Int32(clamping: max(0, milliseconds))
+    }
+
+    private func control(_ operation: Int32, _ descriptor: Int32, read: Bool, write: Bool) {
+        var wanted: UInt32 = 0
+        if read { wanted |= UInt32(EPOLLIN.rawValue | EPOLLRDHUP.rawValue) }
+        if write { wanted |= UInt32(EPOLLOUT.rawValue) }
+        var event = epoll_event(events: wanted, data: epoll_data_t(fd: descriptor))
+        epoll_ctl(epoll, operation, descriptor, &event)
+    }
+
+    private func signal() {
+        var one: UInt64 = 1
+        _ = Glibc.write(wake, &one, 8)
+    }
+}
