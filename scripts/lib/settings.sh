@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# The private system of scripts/up and scripts/down: where it lives, on which ports, with which secrets.
+# Needs common.sh, install.sh, stores.sh.
+#
+# Set by environment: KABABEAT_DATA_DIR, KABABEAT_HTTP_HOST, KABABEAT_HTTP_PORT, KABABEAT_POSTGRES_PORT,
+# KABABEAT_MONGO_PORT, KABABEAT_REDIS_PORT, KABABEAT_REDIS_MAXMEMORY, KABABEAT_MONGO_CACHE_GB,
+# KABABEAT_POSTGRES_BIN (directory of initdb), KABABEAT_MONGOD, KABABEAT_BINARY (a gateway that is built already).
+
+DATA=${KABABEAT_DATA_DIR:-$LOCAL/data}
+[[ $DATA == /* ]] || DATA=$PWD/$DATA
+MONGO_PORT=${KABABEAT_MONGO_PORT:-17017}
+MONGO_CACHE_GB=${KABABEAT_MONGO_CACHE_GB:-0.5}
+# These are the scripts' own: the gateway takes a KABABEAT_ setting that it does not know for a mistake.
+export -n KABABEAT_DATA_DIR KABABEAT_MONGO_PORT KABABEAT_MONGO_CACHE_GB KABABEAT_REDIS_MAXMEMORY \
+    KABABEAT_POSTGRES_BIN KABABEAT_MONGOD KABABEAT_BINARY
+
+GATEWAY_SETTINGS=(
+    KABABEAT_HTTP_HOST KABABEAT_HTTP_PORT KABABEAT_POSTGRES_HOST KABABEAT_POSTGRES_PORT KABABEAT_POSTGRES_DATABASE
+    KABABEAT_POSTGRES_USER KABABEAT_POSTGRES_PASSWORD KABABEAT_POSTGRES_OWNER KABABEAT_POSTGRES_OWNER_PASSWORD
+    KABABEAT_MONGO_URI KABABEAT_MONGO_DATABASE KABABEAT_REDIS_HOST KABABEAT_REDIS_PORT KABABEAT_REDIS_PASSWORD
+    KABABEAT_SQL_DIRECTORY KABABEAT_MONGO_DIRECTORY KABABEAT_OPENAPI_FILE
+)
+
+export KABABEAT_HTTP_HOST=${KABABEAT_HTTP_HOST:-127.0.0.1}
+export KABABEAT_HTTP_PORT=${KABABEAT_HTTP_PORT:-8080}
+export KABABEAT_POSTGRES_HOST=127.0.0.1
+export KABABEAT_POSTGRES_PORT=${KABABEAT_POSTGRES_PORT:-15432}
+export KABABEAT_POSTGRES_DATABASE=kababeat
+export KABABEAT_POSTGRES_USER=kababeat_gateway
+export KABABEAT_POSTGRES_OWNER=kababeat_owner
+export KABABEAT_MONGO_URI="mongodb://127.0.0.1:$MONGO_PORT/?replicaSet=rs0"
+export KABABEAT_MONGO_DATABASE=kababeat
+export KABABEAT_REDIS_HOST=127.0.0.1
+export KABABEAT_REDIS_PORT=${KABABEAT_REDIS_PORT:-16379}
+export KABABEAT_SQL_DIRECTORY=$ROOT/sql
+export KABABEAT_MONGO_DIRECTORY=$ROOT/mongo
+export KABABEAT_OPENAPI_FILE=$ROOT/openapi.yaml
+
+# secret NAME: the same one at every call, made at the first.
+secret() {
+    [[ -s $DATA/secrets/$1 ]] || random_secret | private_file "$DATA/secrets/$1"
+    cat "$DATA/secrets/$1"
+}
+
+# load_secrets: makes what is missing, exports all, and writes $DATA/environment for a developer's own shell.
+load_secrets() {
+    local name
+    mkdir -p -m 700 "$DATA/secrets"
+    KABABEAT_POSTGRES_PASSWORD=$(secret postgres-gateway)
+    KABABEAT_POSTGRES_OWNER_PASSWORD=$(secret postgres-owner)
+    KABABEAT_REDIS_PASSWORD=$(secret redis)
+    export KABABEAT_POSTGRES_PASSWORD KABABEAT_POSTGRES_OWNER_PASSWORD KABABEAT_REDIS_PASSWORD
+    for name in "${GATEWAY_SETTINGS[@]}"; do printf 'export %s=%q\n' "$name" "${!name}"; done | private_file "$DATA/environment"
+}
+
+# Only a directory that bears this mark is ever deleted.
+MARK=$DATA/.kababeat-data
+
+make_data_directory() {
+    if [[ -e $DATA && ! -e $MARK ]]; then
+        [[ -d $DATA && -z $(ls -A "$DATA") ]] || fail "$DATA is there already, and nothing that scripts/up made" \
+            "name an empty or a new directory: KABABEAT_DATA_DIR=PATH"
+    fi
+    mkdir -p "$DATA/gateway"
+    echo "made by scripts/up of $ROOT; scripts/up --fresh deletes it" >"$MARK"
+    place_postgres
+}
+
+# As root, Postgres runs as another user, to whom the way to our directory may be closed. Then its files live elsewhere.
+place_postgres() {
+    local elsewhere
+    [[ ! -e $DATA/postgres ]] && ((EUID == 0)) || return 0
+    if as_postgres test -x "$DATA"; then return; fi
+    elsewhere=/var/lib/kababeat-$(printf '%s' "$DATA" | sha256sum | cut -c 1-12)
+    say "the user $POSTGRES_USER_AS_ROOT cannot reach $DATA: Postgres keeps its files in $elsewhere"
+    mkdir -p "$elsewhere"
+    ln -sfn "$elsewhere" "$DATA/postgres"
+}
+
+erase_data_directory() {
+    [[ -e $DATA ]] || return 0
+    [[ -e $MARK ]] || fail "$DATA bears no $(basename "$MARK"): it was not made by scripts/up, so it is not deleted"
+    if [[ -L $DATA/postgres ]]; then rm -rf "$(realpath "$DATA/postgres")"; fi
+    rm -rf "$DATA"
+}
