@@ -33,29 +33,30 @@ mongod_binary() {
 # install_packages NAME...: by apt, as root or through sudo.
 install_packages() {
     (($#)) || return 0
-    local -a as_root=()
-    if ((EUID != 0)); then
-        command -v sudo >/dev/null || fail "these Debian packages are missing: $*" \
-            "you are neither root nor is there a sudo: ask an administrator to run" "apt-get install $*"
-        as_root=(sudo)
-    fi
     command -v apt-get >/dev/null || fail "missing: $*" \
         "these are Debian's names for them, and this system has no apt-get: install them its own way"
+    ((EUID == 0)) || command -v sudo >/dev/null || fail "these Debian packages are missing: $*" \
+        "you are not root, and there is no sudo: ask an administrator to run" "apt-get install $*"
     say "installing $*"
-    local -a install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
+    local -a install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
     # A package list that is too old, or none at all, is the usual reason for a first failure.
-    if ! "${install[@]}" >"$LOCAL/apt.log" 2>&1; then
-        "${as_root[@]}" apt-get update -q >"$LOCAL/apt.log" 2>&1 || true
-        "${install[@]}" >>"$LOCAL/apt.log" 2>&1 || {
+    if ! as_root "${install[@]}" >"$LOCAL/apt.log" 2>&1; then
+        update_package_lists
+        as_root "${install[@]}" >>"$LOCAL/apt.log" 2>&1 || {
             show_log "$LOCAL/apt.log"
             fail "apt-get could not install $*" "the whole log is $LOCAL/apt.log"
         }
     fi
 }
 
+as_root() { if ((EUID == 0)); then "$@"; else sudo "$@"; fi; }
+
+# Fails when one list of several cannot be had, which need not matter to us.
+update_package_lists() { as_root apt-get update -q >>"$LOCAL/apt.log" 2>&1 || true; }
+
 has_library() { command -v pkg-config >/dev/null && pkg-config --exists "$1"; }
 
-has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+has_venv() { command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
 # install_build_needs: what `swift build` needs.
 install_build_needs() {
@@ -81,13 +82,38 @@ install_store_needs() {
     install_mongod
 }
 
+# install_check_needs: the linters, and what the black-box tests attack with.
+install_check_needs() {
+    mkdir -p "$LOCAL"
+    local -a missing=()
+    command -v slowhttptest >/dev/null || missing+=(slowhttptest)
+    command -v pgrep >/dev/null || missing+=(procps)
+    install_packages "${missing[@]}"
+    install_python "$ROOT/scripts/check-requirements.txt"
+    install_promtool
+}
+
+# Only the tool out of Debian's package: installed whole, it would start a server.
+install_promtool() {
+    if command -v promtool >/dev/null || [[ -x $LOCAL/tools/bin/promtool ]]; then return; fi
+    say "fetching promtool"
+    mkdir -p "$LOCAL/tools/bin"
+    (
+        cd "$LOCAL/tools"
+        rm -f prometheus_*.deb
+        apt-get download -q prometheus >"$LOCAL/apt.log" 2>&1 || { update_package_lists && apt-get download -q prometheus >>"$LOCAL/apt.log" 2>&1; }
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C bin --strip-components=3 ./usr/bin/promtool
+        rm -f prometheus_*.deb
+    ) || fail "promtool could not be fetched from Debian's package prometheus" "the whole log is $LOCAL/apt.log"
+}
+
 # install_python REQUIREMENTS: into the one virtual environment, unless that very file is in it already.
 install_python() {
     local requirements=$1 installed
     installed=$VENV/$(basename "$requirements").installed
     ! cmp -s "$requirements" "$installed" || return 0
     mkdir -p "$LOCAL"
-    command -v python3 >/dev/null && has_venv || install_packages python3 python3-venv
+    has_venv || install_packages python3 python3-venv
     say "installing the Python packages of $(basename "$requirements")"
     [[ -x $VENV/bin/pip ]] || python3 -m venv "$VENV"
     "$VENV/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" || fail \

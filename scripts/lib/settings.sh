@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The private system of scripts/up and scripts/down: where it lives, on which ports, with which secrets.
-# Needs common.sh, install.sh, stores.sh.
+# Needs common.sh, install.sh, stores.sh, gateway.sh.
 #
 # Set by environment: KABABEAT_DATA_DIR, KABABEAT_HTTP_HOST, KABABEAT_HTTP_PORT, KABABEAT_POSTGRES_PORT,
 # KABABEAT_MONGO_PORT, KABABEAT_REDIS_PORT, KABABEAT_REDIS_MAXMEMORY, KABABEAT_MONGO_CACHE_GB,
@@ -9,32 +9,12 @@
 DATA=${KABABEAT_DATA_DIR:-$LOCAL/data}
 [[ $DATA == /* ]] || DATA=$PWD/$DATA
 MONGO_PORT=${KABABEAT_MONGO_PORT:-17017}
-MONGO_CACHE_GB=${KABABEAT_MONGO_CACHE_GB:-0.5}
 # These are the scripts' own: the gateway takes a KABABEAT_ setting that it does not know for a mistake.
 export -n KABABEAT_DATA_DIR KABABEAT_MONGO_PORT KABABEAT_MONGO_CACHE_GB KABABEAT_REDIS_MAXMEMORY \
     KABABEAT_POSTGRES_BIN KABABEAT_MONGOD KABABEAT_BINARY
 
-GATEWAY_SETTINGS=(
-    KABABEAT_HTTP_HOST KABABEAT_HTTP_PORT KABABEAT_POSTGRES_HOST KABABEAT_POSTGRES_PORT KABABEAT_POSTGRES_DATABASE
-    KABABEAT_POSTGRES_USER KABABEAT_POSTGRES_PASSWORD KABABEAT_POSTGRES_OWNER KABABEAT_POSTGRES_OWNER_PASSWORD
-    KABABEAT_MONGO_URI KABABEAT_MONGO_DATABASE KABABEAT_REDIS_HOST KABABEAT_REDIS_PORT KABABEAT_REDIS_PASSWORD
-    KABABEAT_SQL_DIRECTORY KABABEAT_MONGO_DIRECTORY KABABEAT_OPENAPI_FILE
-)
-
 export KABABEAT_HTTP_HOST=${KABABEAT_HTTP_HOST:-127.0.0.1}
-export KABABEAT_HTTP_PORT=${KABABEAT_HTTP_PORT:-8080}
-export KABABEAT_POSTGRES_HOST=127.0.0.1
-export KABABEAT_POSTGRES_PORT=${KABABEAT_POSTGRES_PORT:-15432}
-export KABABEAT_POSTGRES_DATABASE=kababeat
-export KABABEAT_POSTGRES_USER=kababeat_gateway
-export KABABEAT_POSTGRES_OWNER=kababeat_owner
-export KABABEAT_MONGO_URI="mongodb://127.0.0.1:$MONGO_PORT/?replicaSet=rs0"
-export KABABEAT_MONGO_DATABASE=kababeat
-export KABABEAT_REDIS_HOST=127.0.0.1
-export KABABEAT_REDIS_PORT=${KABABEAT_REDIS_PORT:-16379}
-export KABABEAT_SQL_DIRECTORY=$ROOT/sql
-export KABABEAT_MONGO_DIRECTORY=$ROOT/mongo
-export KABABEAT_OPENAPI_FILE=$ROOT/openapi.yaml
+gateway_settings "${KABABEAT_POSTGRES_PORT:-15432}" "$MONGO_PORT" "${KABABEAT_REDIS_PORT:-16379}" "${KABABEAT_HTTP_PORT:-8080}" kababeat
 
 # secret NAME: the same one at every call, made at the first.
 secret() {
@@ -44,13 +24,13 @@ secret() {
 
 # load_secrets: makes what is missing, exports all, and writes $DATA/environment for a developer's own shell.
 load_secrets() {
-    local name
-    mkdir -p -m 700 "$DATA/secrets"
+    mkdir -p "$DATA/secrets"
+    chmod 700 "$DATA/secrets"
     KABABEAT_POSTGRES_PASSWORD=$(secret postgres-gateway)
     KABABEAT_POSTGRES_OWNER_PASSWORD=$(secret postgres-owner)
     KABABEAT_REDIS_PASSWORD=$(secret redis)
     export KABABEAT_POSTGRES_PASSWORD KABABEAT_POSTGRES_OWNER_PASSWORD KABABEAT_REDIS_PASSWORD
-    for name in "${GATEWAY_SETTINGS[@]}"; do printf 'export %s=%q\n' "$name" "${!name}"; done | private_file "$DATA/environment"
+    write_environment "$DATA/environment"
 }
 
 # Only a directory that bears this mark is ever deleted.

@@ -72,7 +72,7 @@ start_mongod() {
     local directory=$1 port=$2 cache=$3
     mkdir -p "$directory/data"
     (
-        cd "$directory"
+        cd "$directory" || exit
         exec setsid "$(mongod_binary)" --dbpath "$directory/data" --port "$port" --bind_ip 127.0.0.1 --nounixsocket \
             --replSet rs0 --oplogSize 256 --wiredTigerCacheSizeGB "$cache" --setParameter diagnosticDataCollectionEnabled=false \
             </dev/null >"$directory/server.log" 2>&1

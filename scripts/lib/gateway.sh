@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What the gateway is told by environment, when it runs on servers that stores.sh started. Needs common.sh.
+
+GATEWAY_SETTINGS=(
+    KABABEAT_HTTP_HOST KABABEAT_HTTP_PORT KABABEAT_POSTGRES_HOST KABABEAT_POSTGRES_PORT KABABEAT_POSTGRES_DATABASE
+    KABABEAT_POSTGRES_USER KABABEAT_POSTGRES_PASSWORD KABABEAT_POSTGRES_OWNER KABABEAT_POSTGRES_OWNER_PASSWORD
+    KABABEAT_MONGO_URI KABABEAT_MONGO_DATABASE KABABEAT_REDIS_HOST KABABEAT_REDIS_PORT KABABEAT_REDIS_PASSWORD
+    KABABEAT_SQL_DIRECTORY KABABEAT_MONGO_DIRECTORY KABABEAT_OPENAPI_FILE
+)
+
+# gateway_settings POSTGRES_PORT MONGO_PORT REDIS_PORT HTTP_PORT DATABASE: exports all but the passwords.
+gateway_settings() {
+    export KABABEAT_HTTP_PORT=$4
+    export KABABEAT_POSTGRES_HOST=127.0.0.1 KABABEAT_POSTGRES_PORT=$1 KABABEAT_POSTGRES_DATABASE=$5
+    export KABABEAT_POSTGRES_USER=kababeat_gateway KABABEAT_POSTGRES_OWNER=kababeat_owner
+    export KABABEAT_MONGO_URI="mongodb://127.0.0.1:$2/?replicaSet=rs0" KABABEAT_MONGO_DATABASE=$5
+    export KABABEAT_REDIS_HOST=127.0.0.1 KABABEAT_REDIS_PORT=$3
+    export KABABEAT_SQL_DIRECTORY=$ROOT/sql KABABEAT_MONGO_DIRECTORY=$ROOT/mongo KABABEAT_OPENAPI_FILE=$ROOT/openapi.yaml
+}
+
+# create_database SUPERUSER_PASSWORD_FILE: makes the database of the settings and its owner, unless they are there.
+# The owner makes the gateway's role when it migrates: hence CREATEROLE.
+create_database() {
+    PGPASSWORD=$(cat "$1") psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --host "$KABABEAT_POSTGRES_HOST" \
+        --port "$KABABEAT_POSTGRES_PORT" --username postgres --dbname postgres <<-END
+		\set owner $KABABEAT_POSTGRES_OWNER
+		\set database $KABABEAT_POSTGRES_DATABASE
+		\set password $KABABEAT_POSTGRES_OWNER_PASSWORD
+		SELECT format('CREATE ROLE %I LOGIN CREATEROLE PASSWORD %L', :'owner', :'password')
+		 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \gexec
+		SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'owner')
+		 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+	END
+}
+
+# write_environment FILE: the settings in force, for a developer's own shell.
+write_environment() {
+    local name
+    for name in "${GATEWAY_SETTINGS[@]}"; do
+        if [[ -n ${!name:-} ]]; then printf 'export %s=%q\n' "$name" "${!name}"; fi
+    done | private_file "$1"
+}
