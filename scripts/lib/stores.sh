@@ -42,7 +42,10 @@ start_failed() {
 # start_postgres DIRECTORY PORT [setting=value...]: the first start makes a cluster whose superuser is `postgres`,
 # with the password in DIRECTORY/password.
 start_postgres() {
-    local directory=$1 port=$2 bin setting
+    local directory port=$2 bin setting
+    mkdir -p "$1"
+    # Through a link of ours, that user may have no way.
+    directory=$(realpath "$1")
     local -a options=(-p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c external_pid_file=../pid)
     for setting in "${@:3}"; do options+=(-c "$setting"); done
     bin=$(postgres_bin_directory)
@@ -52,19 +55,15 @@ start_postgres() {
 }
 
 make_postgres_cluster() {
-    local directory=$1 bin=$2
+    local directory=$1 bin=$2 output
     # What a broken first start left is worth nothing, and initdb refuses to go over it.
     rm -rf "${directory:?}/data"
-    mkdir -p "$directory"
     random_secret | private_file "$directory/password"
     if ((EUID == 0)); then chown "$POSTGRES_USER_AS_ROOT" "$directory" "$directory/password"; fi
     # The cluster can be made anew, so that it need not be on the disk when initdb returns.
-    as_postgres "$bin/initdb" --no-sync --encoding UTF8 --locale C.UTF-8 --auth scram-sha-256 --username postgres \
-        --pwfile "$directory/password" -D "$directory/data" >"$directory.initdb.log" 2>&1 || {
-        show_log "$directory.initdb.log"
-        fail "initdb could not make a Postgres cluster in $directory/data"
-    }
-    rm -f "$directory.initdb.log"
+    output=$(as_postgres "$bin/initdb" --no-sync --encoding UTF8 --locale C.UTF-8 --auth scram-sha-256 --username postgres \
+        --pwfile "$directory/password" -D "$directory/data" 2>&1) ||
+        fail "initdb could not make a Postgres cluster in $directory/data" "$output"
 }
 
 # start_mongod DIRECTORY PORT CACHE_GIGABYTES: as a replica set of one, rs0.
