@@ -26,6 +26,16 @@ public struct BSONDocument: Sendable, Hashable, ExpressibleByDictionaryLiteral {
         for (key, value) in elements { append(key, value) }
     }
 
+    /// A document that was read, to be changed and sent back.
+    public init(_ document: BSONBytes) {
+        bytes = document.bytes
+        count = document.withView { view in
+            var count = 0
+            view.forEach { _ in count += 1 }
+            return count
+        }
+    }
+
     public var isEmpty: Bool { count == 0 }
 
     /// The document as immutable bytes, for instance to read it back.
