@@ -22,10 +22,19 @@ public final class Reactor: SerialExecutor {
         fileprivate let serial: UInt64
     }
 
+    private enum Work {
+        case job(UnownedJob)
+        case call(@Sendable () -> Void)
+    }
+
     private struct Inbox {
-        var jobs: [UnownedJob] = []
+        var work: [Work] = []
         var sleeping = false
-        var stopped = false
+        /// Set by `shutdown`; the thread ends once it has nothing left to do.
+        var stopping = false
+        /// The thread has ended; whoever hands something over runs it, one at a time.
+        var ended = false
+        var runningAfterEnd = false
     }
 
     private let inbox = Mutex(Inbox())
@@ -41,6 +50,8 @@ public final class Reactor: SerialExecutor {
         var timers: [Timer: @Sendable () -> Void] = [:]
         var order = TimerHeap()
         var serial: UInt64 = 0
+        /// Swapped with the inbox's, so that neither is allocated anew.
+        var work: [Work] = []
     }
 
     /// Starts the thread. `name` is what tools such as `top -H` show; at most 15 bytes of it are kept by the system.
@@ -52,26 +63,41 @@ public final class Reactor: SerialExecutor {
         Self.start(name: name) { [self] in run() }
     }
 
-    /// Stops the thread after the jobs it already holds. Later jobs are still run, on the caller's thread, so that no task hangs.
+    deinit {
+        // Only here: a late `signal` must not write to a descriptor that is somebody else's by now.
+        close(wake)
+        close(epoll)
+    }
+
+    /// Stops the thread after the jobs it already holds. Shut the clients down first: descriptors and timers are dead from here on.
+    /// Later jobs are still run, one at a time, on the thread that hands them over, so that no task hangs.
     public func shutdown() {
-        inbox.withLock { $0.stopped = true }
+        inbox.withLock { $0.stopping = true }
         signal()
     }
 
     // MARK: Executor
 
-    public func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        let (mustWake, stopped) = inbox.withLock { inbox in
-            guard !inbox.stopped else { return (false, true) }
-            inbox.jobs.append(job)
+    public func enqueue(_ job: consuming ExecutorJob) { hand(.job(UnownedJob(job))) }
+
+    /// Calls `body` on the reactor's thread, after what was handed over before, from this thread or through it.
+    public func perform(_ body: @escaping @Sendable () -> Void) { hand(.call(body)) }
+
+    private func hand(_ work: Work) {
+        enum Next { case wake, runHere, nothing }
+        let next: Next = inbox.withLock { inbox in
+            inbox.work.append(work)
+            if inbox.ended {
+                defer { inbox.runningAfterEnd = true }
+                return inbox.runningAfterEnd ? .nothing : .runHere
+            }
             defer { inbox.sleeping = false }
-            return (inbox.sleeping && !isOnThread, false)
+            return inbox.sleeping && !isOnThread ? .wake : .nothing
         }
-        if stopped {
-            job.runSynchronously(on: asUnownedSerialExecutor())
-        } else if mustWake {
-            signal()
+        switch next {
+        case .wake: signal()
+        case .runHere: runAfterEnd()
+        case .nothing: break
         }
     }
 
@@ -155,15 +181,11 @@ public final class Reactor: SerialExecutor {
         thread.store(UInt(pthread_self()), ordering: .relaxed)
         let capacity = 64
         let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: capacity)
-        defer {
-            events.deallocate()
-            close(wake)
-            close(epoll)
-        }
+        defer { events.deallocate() }
         while true {
-            let stopped = drainInbox()
+            let ended = drainInbox()
+            if ended { return }
             runDueTimers()
-            if stopped { return }
             let count = epoll_wait(epoll, events, Int32(capacity), sleepMilliseconds())
             inbox.withLock { $0.sleeping = false }
             for index in 0..<max(0, Int(count)) { dispatch(events[index]) }
@@ -183,17 +205,43 @@ public final class Reactor: SerialExecutor {
                 canWrite: broken || event.events & UInt32(EPOLLOUT.rawValue) != 0))
     }
 
-    /// Runs what was enqueued, and what that enqueues, then marks the thread asleep; true once it may stop.
+    /// Runs what was handed over, and what that hands over, a few rounds of it so that descriptors and timers get their turn. Marks the
+    /// thread asleep when nothing is left; true once the thread has ended.
     private func drainInbox() -> Bool {
-        while true {
-            let (jobs, stopped) = inbox.withLock { inbox in
-                let jobs = inbox.jobs
-                inbox.jobs = []
-                inbox.sleeping = jobs.isEmpty
-                return (jobs, inbox.stopped)
+        for _ in 0..<4 {
+            let ended = inbox.withLock { inbox in
+                swap(&inbox.work, &confined.work)
+                inbox.sleeping = confined.work.isEmpty
+                inbox.ended = inbox.stopping && confined.work.isEmpty
+                if inbox.ended { thread.store(0, ordering: .relaxed) }
+                return inbox.ended
             }
-            if jobs.isEmpty { return stopped }
-            for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+            if ended || confined.work.isEmpty { return ended }
+            runWork()
+        }
+        return false
+    }
+
+    private func runWork() {
+        for work in confined.work {
+            switch work {
+            case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+            case .call(let body): body()
+            }
+        }
+        confined.work.removeAll(keepingCapacity: true)
+    }
+
+    private func runAfterEnd() {
+        while true {
+            let isEmpty = inbox.withLock { inbox in
+                swap(&inbox.work, &confined.work)
+                inbox.runningAfterEnd = !confined.work.isEmpty
+                thread.store(inbox.runningAfterEnd ? UInt(pthread_self()) : 0, ordering: .relaxed)
+                return confined.work.isEmpty
+            }
+            if isEmpty { return }
+            runWork()
         }
     }
 
