@@ -27,7 +27,7 @@ public struct BSONDocument: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     }
 
     /// A document that was read, to be changed and sent back.
-    public init(_ document: BSONBytes) {
+    public init(copying document: BSONBytes) {
         bytes = document.bytes
         count = document.withView { view in
             var count = 0

@@ -68,6 +68,20 @@ struct ConnectionString: ~Copyable {
         try body(raw)
     }
 
+    /// What is in force for an option that is a number; 0 when nothing is.
+    borrowing func number(_ option: String) -> Int32 { mongoc_uri_get_option_as_int32(raw, option, 0) }
+
+    /// What is in force for an option that is on or off; nil when nothing is.
+    borrowing func flag(_ option: String) -> Bool? {
+        mongoc_uri_has_option(raw, option) ? mongoc_uri_get_option_as_bool(raw, option, false) : nil
+    }
+
+    /// What an acknowledgement means.
+    borrowing func writeConcern() -> (isMajority: Bool, isJournaled: Bool) {
+        let concern = mongoc_uri_get_write_concern(raw)
+        return (mongoc_write_concern_get_w(concern) == MONGOC_WRITE_CONCERN_W_MAJORITY, mongoc_write_concern_get_journal(concern))
+    }
+
     private borrowing func setDefaults(_ configuration: MongoConfiguration) throws(MongoError) {
         let connectTimeout = min(configuration.serverSelectionTimeout, .seconds(1))
         try setNumber(MONGOC_URI_SERVERSELECTIONTIMEOUTMS, configuration.serverSelectionTimeout.milliseconds)
