@@ -201,6 +201,16 @@ final class Connection {
         guard success == 1 else { throw .connection }
     }
 
+    /// While true, the system holds sent bytes back until a packet is full. libpq flushes at every sync, which would wake the server's
+    /// process, and be charged for, once per query; so the queries of one turn of the reactor leave together.
+    var isGathering = false {
+        didSet {
+            var cork: Int32 = isGathering ? 1 : 0
+            // Fails on a Unix socket, which wakes its reader each time.
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &cork, socklen_t(MemoryLayout<Int32>.size))
+        }
+    }
+
     /// Pushes what waits to be sent. True where the rest must wait for the socket; nil where the connection is lost.
     func flush() -> Bool? {
         switch PQflush(pointer) {

@@ -74,6 +74,27 @@ public struct PostgresConfiguration: Sendable {
         self.unacknowledgedTimeout = unacknowledgedTimeout
     }
 
+    /// Reads `host=127.0.0.1 port=5432 user=... password=... dbname=...`, without quoting; the rest are the defaults. Nil where a word
+    /// has no `=`, a key is unknown, or the port is no number.
+    public init?(connectionString: String) {
+        self.init(host: "127.0.0.1", port: 5432, user: "postgres", password: "", database: "postgres")
+        for word in connectionString.split(separator: " ") {
+            let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2 else { return nil }
+            switch parts[0] {
+            case "host": host = parts[1]
+            case "port":
+                guard let number = UInt16(parts[1]) else { return nil }
+                port = Int(number)
+            case "user": user = parts[1]
+            case "password": password = parts[1]
+            case "dbname": database = parts[1]
+            case "sslmode": sslMode = parts[1]
+            default: return nil
+            }
+        }
+    }
+
     /// What libpq is given. `addresses` are the resolved ones of `host`; empty for a directory.
     func parameters(addresses: [String]) -> [(String, String)] {
         var parameters = [
@@ -85,7 +106,7 @@ public struct PostgresConfiguration: Sendable {
             ("gssencmode", "disable"),
             ("keepalives", "1"), ("keepalives_idle", String(keepaliveIdle.components.seconds)),
             ("keepalives_interval", String(keepaliveInterval.components.seconds)), ("keepalives_count", String(keepaliveCount)),
-            ("tcp_user_timeout", String(unacknowledgedTimeout / .milliseconds(1))),
+            ("tcp_user_timeout", String(Int(unacknowledgedTimeout / .milliseconds(1)))),
         ]
         if !addresses.isEmpty { parameters.append(("hostaddr", addresses.joined(separator: ","))) }
         return parameters

@@ -21,6 +21,7 @@ actor PostgresCore {
     private var shutdownWaiters: [UnsafeContinuation<Void, Never>] = []
     private var isFinished = false
     var lastOpenError = ""
+    private var gathering: [Connection] = []
     /// Blocking calls have a thread of their own: names are resolved on one, cancellations delivered on the other.
     let resolving = DispatchQueue(label: "kababeat.postgres.resolve")
     let cancelling = DispatchQueue(label: "kababeat.postgres.cancel")
@@ -119,6 +120,7 @@ actor PostgresCore {
 
     /// Writes a request to a connection. One that cannot be sent is told so; a connection that fails is dropped.
     func put(_ request: Request, on connection: Connection, begin: String? = nil, beginSettings: PostgresSettings? = nil) -> Sending {
+        gather(connection)
         do throws(Connection.Failure) {
             try connection.send(request, begin: begin, beginSettings: beginSettings)
             guard flush(connection) else { return .lost }
@@ -134,6 +136,19 @@ actor PostgresCore {
                 return .lost
             }
         }
+    }
+
+    /// Keeps what is sent on a connection in this turn of the reactor together, see `Connection.isGathering`.
+    private func gather(_ connection: Connection) {
+        guard !connection.isGathering else { return }
+        connection.isGathering = true
+        if gathering.isEmpty { perform { $0.letGo() } }
+        gathering.append(connection)
+    }
+
+    private func letGo() {
+        for connection in gathering { connection.isGathering = false }
+        gathering.removeAll(keepingCapacity: true)
     }
 
     // MARK: Shutdown
