@@ -51,7 +51,7 @@ extension PostgresCore {
 
     /// A task was cancelled: its caller is told at once, whatever the request is doing.
     func cancel(_ request: Request) {
-        guard !request.isFinished else { return }
+        guard request.hasArrived, !request.isFinished else { return }
         if !pool.withdraw(where: { $0 === request }).isEmpty {
             request.giveUp(.cancelled, wasSent: false)
             return settle()

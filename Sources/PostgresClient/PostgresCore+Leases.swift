@@ -1,5 +1,3 @@
-import Synchronization
-
 extension PostgresCore {
     func lend(_ request: Request, _ slot: Int) {
         guard let request = request as? LeaseRequest, let connection = links[slot].connection else {
@@ -12,7 +10,7 @@ extension PostgresCore {
 
     /// Takes a request of a lease's holder. They go out in order, without waiting for each other.
     func submit(_ request: Request, in lease: Lease) {
-        if request.isCancelled.load(ordering: .relaxed) { return request.giveUp(.cancelled, wasSent: false) }
+        guard arrive(request) else { return }
         guard let connection = lease.connection, !lease.isEnded else {
             return request.giveUp(.connection, "the connection of this transaction or session is gone", wasSent: false)
         }

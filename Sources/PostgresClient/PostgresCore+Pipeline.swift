@@ -36,18 +36,16 @@ extension PostgresCore {
         while true {
             switch connection.next() {
             case .wait: return true
+            case .end where connection.isOutsidePipeline:
+                guard connection.reenterPipeline() else {
+                    lose(connection, connection.errorMessage)
+                    return false
+                }
+                complete(connection, at: now)
             case .end:
                 // An answer ends once; libpq would go on saying so only if it and we disagree on what is in flight.
                 ends += 1
-                if connection.isOutsidePipeline {
-                    guard connection.reenterPipeline() else {
-                        lose(connection, connection.errorMessage)
-                        return false
-                    }
-                    complete(connection, at: now)
-                } else if ends > 1 {
-                    return fail(connection, "an answer too many")
-                }
+                if ends > 1 { return fail(connection, "an answer too many") }
                 connection.segments.first?.answered += 1
             case .result(let result):
                 ends = 0

@@ -65,10 +65,18 @@ actor PostgresCore {
 
     /// Takes a one-shot query, or a wait for a lease.
     func submit(_ request: Request) {
-        if request.isCancelled.load(ordering: .relaxed) { return request.giveUp(.cancelled, wasSent: false) }
+        guard arrive(request) else { return }
         watch(request.deadline)
         pool.submit(request, request.kind == .lease ? .exclusive : .oneShot)
         settle()
+    }
+
+    /// False where the task was cancelled before its request got here.
+    func arrive(_ request: Request) -> Bool {
+        request.hasArrived = true
+        guard request.isCancelled.load(ordering: .relaxed) else { return true }
+        request.giveUp(.cancelled, wasSent: false)
+        return false
     }
 
     /// Carries out what the pool has decided, and what follows from that.
@@ -167,6 +175,7 @@ actor PostgresCore {
     /// Closes everything now; requests in flight fail.
     func closeAll() {
         pool.shutdown()
+        settle()
         for link in links {
             if let connection = link.connection { lose(connection, "the client is shutting down") }
         }

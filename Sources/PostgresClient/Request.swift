@@ -24,6 +24,8 @@ class Request: @unchecked Sendable {
     let deadline: ContinuousClock.Instant
     /// Set by the cancelled task, maybe before the request has arrived at the reactor.
     let isCancelled = Atomic<Bool>(false)
+    /// Set on arrival at the reactor. A cancellation that comes before has nothing to end yet; `isCancelled` tells of it.
+    final var hasArrived = false
     /// True once the caller has its outcome; what is still in flight then is nobody's.
     private(set) final var isFinished = false
     /// A request is sent again once at most.
