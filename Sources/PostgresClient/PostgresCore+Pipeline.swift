@@ -102,7 +102,6 @@ extension PostgresCore {
             if put(request, on: connection) == .refused { pool.completed(connection.slot) }
             return
         }
-        conclude(request, segment)
         if let lease = connection.lease {
             if segment.startsTransaction || request.kind == .script { lease.isGated = false }
             if segment.startsTransaction, connection.isIdleOutsideTransaction {
@@ -112,6 +111,9 @@ extension PostgresCore {
         } else {
             pool.completed(connection.slot)
         }
+        // Last, so that a caller that asks finds its own connection free.
+        publish()
+        conclude(request, segment)
     }
 
     private func conclude(_ request: Request, _ segment: Segment) {

@@ -85,6 +85,10 @@ actor PostgresCore {
         isSettling = true
         while let action = pool.nextAction() { carryOut(action) }
         isSettling = false
+        publish()
+    }
+
+    func publish() {
         let state = pool.state
         published.store(
             UInt64(state.open) << 48 | UInt64(state.busy) << 32 | UInt64(state.waiting), ordering: .relaxed)

@@ -140,7 +140,7 @@ import Testing
         #expect(drain(&pool) == ["send 4 on 0"])
     }
 
-    @Test("Under any mix, everything is served, and no request is passed by more than the pool can hold")
+    @Test("Under any mix everything is served, and a lent connection is never shared")
     func fairness() {
         var pool = machine(3, depth: 2, exclusive: 2, queue: 10_000)
         var random = SystemRandomNumberGenerator()
