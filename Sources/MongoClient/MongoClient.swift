@@ -29,6 +29,7 @@ public final class MongoClient: Sendable {
     /// limit and the socket timeout, so whether a write in it took effect is unknown.
     /// - Throws: `.queueFull` at once when too many wait, `.timeout`, `.cancelled`, `.shutdown`, what the operations
     ///   throw, and `.body` with `underlying` for any other error of `body`.
+    @discardableResult
     public func run<T: Sendable>(
         deadline: ContinuousClock.Instant, _ body: @escaping @Sendable (borrowing MongoSession) throws -> T
     ) async throws(MongoError) -> T {

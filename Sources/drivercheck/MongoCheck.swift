@@ -96,7 +96,8 @@ private func everything(_ client: MongoClient, caller: Int, turn: Int) async thr
             case 4: try refusals(session)
             case 5 where caller == 0: try changes(session)
             case 6: _ = try session.count("beats", ["bpm": ["$gte": 100]], limit: 50)
-            default: try session.aggregate("beats", [["$match": ["bpm": 90]], ["$group": ["_id": "$bpm", "n": ["$sum": 1]]]]) { _ = $0.copy() }
+            default:
+                try session.aggregate("beats", [["$match": ["bpm": 90]], ["$group": ["_id": "$bpm", "n": ["$sum": 1]]]]) { _ = $0.copy() }
             }
         }
     } catch {

@@ -163,9 +163,10 @@ let everyKind: [UInt8] = {
         #expect(throws: MongoError.self) { _ = try BSONHandle(copying: other) }
     }
 
-    @Test(arguments: [
-        ["$set": 1], ["a": ["$where": "x"]], ["a": [["b.c": 1]]], ["": 1], ["text": "a\0b"], ["k\0": 1],
-    ] as [BSONDocument])
+    @Test(
+        arguments: [
+            ["$set": 1], ["a": ["$where": "x"]], ["a": [["b.c": 1]]], ["": 1], ["text": "a\0b"], ["k\0": 1],
+        ] as [BSONDocument])
     func storedContentHasNoOperatorsPathsOrNUL(_ document: BSONDocument) {
         let error = #expect(throws: MongoError.self) { try document.checkStorable() }
         #expect(error?.code == .encoding)

@@ -40,9 +40,10 @@ import Testing
         #expect(throws: MongoError.self) { _ = try complete("mongodb://127.0.0.1/") { $0.socketTimeout = .zero } }
     }
 
-    @Test(arguments: [
-        (11000, .duplicateKey), (121, .validation), (50, .timeout), (10107, .unavailable), (91, .unavailable), (13, .server(code: 13)),
-    ] as [(Int32, MongoError.Code)])
+    @Test(
+        arguments: [
+            (11000, .duplicateKey), (121, .validation), (50, .timeout), (10107, .unavailable), (91, .unavailable), (13, .server(code: 13)),
+        ] as [(Int32, MongoError.Code)])
     func serverNumbersHaveMeanings(_ number: Int32, _ code: MongoError.Code) {
         #expect(MongoError.Code(serverCode: number) == code)
     }
