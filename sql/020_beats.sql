@@ -33,7 +33,9 @@ CREATE TABLE beats (
     CONSTRAINT beats_external_id_length CHECK (char_length(source) BETWEEN 1 AND 50 AND char_length(external_id) BETWEEN 1 AND 255),
     CONSTRAINT beats_content_digest_length CHECK (octet_length(content_digest) BETWEEN 8 AND 64),
     CONSTRAINT beats_version_positive CHECK (version > 0),
-    CONSTRAINT beats_external_id_key UNIQUE (source, external_id)
+    CONSTRAINT beats_external_id_key UNIQUE (source, external_id),
+    -- For foreign keys that prove who a beat's creator is.
+    CONSTRAINT beats_creator_key UNIQUE (id, creator_id)
 ) WITH (fillfactor = 90);
 
 CREATE INDEX beats_of_creator ON beats (creator_id, created_at DESC, id DESC);
@@ -53,22 +55,24 @@ CREATE POLICY own_is_creatable ON beats FOR INSERT
 CREATE POLICY own_is_editable ON beats FOR UPDATE
     USING (creator_id = (SELECT kababeat_user())) WITH CHECK (creator_id = (SELECT kababeat_user()));
 
--- `granted_by` is the beat's creator. It lets the policy of this table stand without looking at `beats`, so that a policy of
+-- `granted_by` is the beat's creator: the foreign key proves it, so that no policy here has to look at `beats`, and policies of
 -- `beats` may look here without a cycle.
 CREATE TABLE beat_permissions (
-    beat_id uuid NOT NULL REFERENCES beats ON DELETE CASCADE,
+    beat_id uuid NOT NULL,
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     permission_type text NOT NULL,
-    granted_by uuid NOT NULL REFERENCES users ON DELETE RESTRICT,
+    granted_by uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     accepted_at timestamptz,
 
     PRIMARY KEY (beat_id, user_id),
+    CONSTRAINT beat_permissions_granted_by_creator FOREIGN KEY (beat_id, granted_by) REFERENCES beats (id, creator_id)
+        ON UPDATE CASCADE ON DELETE CASCADE,
     CONSTRAINT beat_permissions_type_known CHECK (permission_type IN ('owner', 'collaborator', 'viewer'))
 );
 
 CREATE INDEX beat_permissions_of_user ON beat_permissions (user_id, beat_id);
-CREATE INDEX beat_permissions_granted_by ON beat_permissions (granted_by);
+CREATE INDEX beat_permissions_granted_by ON beat_permissions (granted_by, beat_id);
 
 COMMENT ON TABLE beat_permissions IS 'Who besides its creator may do what with a beat; in force once accepted.';
 
@@ -76,28 +80,27 @@ CALL kababeat_protect('beat_permissions', 'SELECT, INSERT, UPDATE, DELETE');
 CREATE POLICY concerned_may_read ON beat_permissions FOR SELECT
     USING ((SELECT kababeat_user()) IN (user_id, granted_by));
 CREATE POLICY creator_grants ON beat_permissions FOR INSERT
-    WITH CHECK (
-        granted_by = (SELECT kababeat_user())
-        AND EXISTS (SELECT FROM beats WHERE beats.id = beat_id AND beats.creator_id = granted_by)
-    );
+    WITH CHECK (granted_by = (SELECT kababeat_user()) AND accepted_at IS NULL);
 CREATE POLICY concerned_may_remove ON beat_permissions FOR DELETE
     USING ((SELECT kababeat_user()) IN (user_id, granted_by));
 
 -- Shares of what a beat earns. They are money, so they are not in the content's credits.
 CREATE TABLE beat_splits (
-    beat_id uuid NOT NULL REFERENCES beats ON DELETE RESTRICT,
+    beat_id uuid NOT NULL,
     user_id uuid NOT NULL REFERENCES users ON DELETE RESTRICT,
     share numeric(5, 2) NOT NULL,
-    offered_by uuid NOT NULL REFERENCES users ON DELETE RESTRICT,
+    offered_by uuid NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     accepted_at timestamptz,
 
     PRIMARY KEY (beat_id, user_id),
+    CONSTRAINT beat_splits_offered_by_creator FOREIGN KEY (beat_id, offered_by) REFERENCES beats (id, creator_id)
+        ON UPDATE CASCADE ON DELETE RESTRICT,
     CONSTRAINT beat_splits_share_range CHECK (share > 0 AND share <= 100)
 );
 
 CREATE INDEX beat_splits_of_user ON beat_splits (user_id, beat_id);
-CREATE INDEX beat_splits_offered_by ON beat_splits (offered_by);
+CREATE INDEX beat_splits_offered_by ON beat_splits (offered_by, beat_id);
 
 COMMENT ON COLUMN beat_splits.share IS 'Percent of the seller''s part. The accepted shares of a published beat add up to 100.00.';
 

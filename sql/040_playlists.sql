@@ -20,25 +20,31 @@ CREATE TABLE playlists (
     CONSTRAINT playlists_external_id_with_source CHECK ((source IS NULL) = (external_id IS NULL)),
     CONSTRAINT playlists_external_id_length CHECK (char_length(source) BETWEEN 1 AND 50 AND char_length(external_id) BETWEEN 1 AND 255),
     CONSTRAINT playlists_version_positive CHECK (version > 0),
-    CONSTRAINT playlists_external_id_key UNIQUE (source, external_id)
+    CONSTRAINT playlists_external_id_key UNIQUE (source, external_id),
+    -- For the foreign key that proves who a playlist's curator is.
+    CONSTRAINT playlists_curator_key UNIQUE (id, curator_id)
 );
 
 CREATE INDEX playlists_of_curator ON playlists (curator_id, created_at DESC, id DESC);
 CREATE INDEX playlists_public ON playlists (created_at DESC, id DESC) WHERE is_public;
 
+-- `added_by` is the playlist's curator: the foreign key proves it, so that no policy here has to look at `playlists`, and policies of
+-- `playlists` may look here without a cycle.
 CREATE TABLE playlist_collaborators (
-    playlist_id uuid NOT NULL REFERENCES playlists ON DELETE CASCADE,
+    playlist_id uuid NOT NULL,
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     role text NOT NULL DEFAULT 'editor',
-    added_by uuid NOT NULL REFERENCES users ON DELETE RESTRICT,
+    added_by uuid NOT NULL,
     added_at timestamptz NOT NULL DEFAULT now(),
 
     PRIMARY KEY (playlist_id, user_id),
+    CONSTRAINT playlist_collaborators_added_by_curator FOREIGN KEY (playlist_id, added_by) REFERENCES playlists (id, curator_id)
+        ON UPDATE CASCADE ON DELETE CASCADE,
     CONSTRAINT playlist_collaborators_role_known CHECK (role IN ('editor', 'viewer'))
 );
 
 CREATE INDEX playlist_collaborators_of_user ON playlist_collaborators (user_id, playlist_id);
-CREATE INDEX playlist_collaborators_added_by ON playlist_collaborators (added_by);
+CREATE INDEX playlist_collaborators_added_by ON playlist_collaborators (added_by, playlist_id);
 
 CREATE TABLE playlist_items (
     id uuid PRIMARY KEY,
@@ -56,15 +62,11 @@ CREATE TABLE playlist_items (
 CREATE INDEX playlist_items_of_beat ON playlist_items (beat_id);
 CREATE INDEX playlist_items_added_by ON playlist_items (added_by);
 
--- Collaborators are read without looking at their playlist, so that the policies of `playlists` may look at them.
 CALL kababeat_protect('playlist_collaborators', 'SELECT, INSERT, UPDATE, DELETE');
 CREATE POLICY concerned_may_read ON playlist_collaborators FOR SELECT
     USING ((SELECT kababeat_user()) IN (user_id, added_by));
 CREATE POLICY curator_adds ON playlist_collaborators FOR INSERT
-    WITH CHECK (
-        added_by = (SELECT kababeat_user())
-        AND EXISTS (SELECT FROM playlists WHERE playlists.id = playlist_id AND playlists.curator_id = added_by)
-    );
+    WITH CHECK (added_by = (SELECT kababeat_user()));
 CREATE POLICY concerned_may_remove ON playlist_collaborators FOR DELETE
     USING ((SELECT kababeat_user()) IN (user_id, added_by));
 

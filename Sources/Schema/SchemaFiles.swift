@@ -40,7 +40,8 @@ struct SchemaFiles: Sendable {
                 return (name, try String(contentsOfFile: path, encoding: .utf8))
             }
         } catch {
-            throw .unreadable(path: path, reason: "\(error)")
+            let isMissing = (error as? CocoaError)?.code == .fileReadNoSuchFile
+            throw .unreadable(path: path, reason: isMissing ? "it does not exist" : "\(error)")
         }
     }
 
