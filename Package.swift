@@ -29,6 +29,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
@@ -66,29 +67,34 @@ let package = Package(
 
         // MARK: What every feature stands on
         library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
-        library("HTTPAPI", ["Contract", "JSON", hummingbird, hummingbirdCore, httpTypes, logging, nioCore, nioHTTPTypes, nioPosix]),
-        library("Observability", ["Contract", "JSON", logging, nioCore]),
+        library("HTTPAPI", ["Contract", "JSON", hummingbirdCore, httpTypes, logging, nioCore, nioHTTPTypes, serviceLifecycle]),
+        library("Observability", ["Contract", "JSON", logging]),
         library("Schema", ["Contract", "MongoClient", "PostgresClient"]),
 
         // MARK: Features: none imports another
-        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", hummingbird, nioCore]),
-        library("Identity", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", hummingbird, nioCore]),
-        library("Catalogue", ["Contract", "DataPlane", "MongoClient", "PostgresClient"]),
+        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", nioCore]),
+        library("Identity", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient"]),
+        library("Catalogue", ["Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor"]),
 
         // MARK: Wiring and the command line
         library(
             "Gateway",
             [
                 "Beats", "Catalogue", "Contract", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient", "Observability",
-                "PostgresClient", "RedisClient", "Schema", hummingbird, configuration, logging, nioCore, nioPosix, serviceLifecycle,
+                "PostgresClient", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ]),
         .executableTarget(
-            name: "kababeat", dependencies: ["Gateway", "Contract", argumentParser], swiftSettings: settings),
+            name: "kababeat", dependencies: ["Gateway", argumentParser], swiftSettings: settings),
         .executableTarget(
             name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "RedisClient"], swiftSettings: settings),
 
+        // MARK: What the benchmark compares with; no part of the product
+        .executableTarget(name: "benchbare", dependencies: [httpTypes, hummingbird, logging, nioCore], path: "benchmarks/bare", swiftSettings: settings),
+
         // MARK: Tests that need no server
         tests("ContractTests", ["Contract"]),
+        tests("PostgresClientTests", ["PostgresClient"]),
+        tests("MongoClientTests", ["MongoClient"]),
 
         // MARK: Tests against the real stores
         tests("IntegrationTests", ["Contract", "MongoClient", "PostgresClient", "RedisClient"]),

@@ -14,4 +14,31 @@ extension JSONWriter {
     public mutating func money(_ money: Money) {
         literal(money.description)
     }
+
+    /// `"sources": {"mongo": "missing"}`: each store that is not fresh.
+    public mutating func sources(_ sources: Sources) {
+        key("sources")
+        object { json in
+            for (store, state) in [(StoreName.postgres, sources.postgres), (.mongo, sources.mongo), (.redis, sources.redis)]
+            where state != .fresh {
+                json.key(store.rawValue)
+                json.string(state.rawValue)
+            }
+        }
+    }
+
+    /// The `page` member of a list. `next` is nil on the last page; `total` counts at most to where `totalIsExact` turns false.
+    public mutating func page(limit: Int, next: Cursor?, total: Int64, totalIsExact: Bool) {
+        key("page")
+        object { json in
+            json.key("limit")
+            json.integer(limit)
+            json.key("next")
+            if let next { json.string(next.description) } else { json.null() }
+            json.key("total")
+            json.integer(total)
+            json.key("totalIsExact")
+            json.bool(totalIsExact)
+        }
+    }
 }

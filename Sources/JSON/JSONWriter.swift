@@ -44,6 +44,13 @@ public struct JSONWriter: Sendable {
         needsComma = false
     }
 
+    /// Writes a key from its UTF-8, which must be valid; exactly one value must follow.
+    public mutating func key(utf8: UnsafeBufferPointer<UInt8>) {
+        string(utf8: utf8)
+        bytes.append(UInt8(ascii: ":"))
+        needsComma = false
+    }
+
     private mutating func open(_ bracket: UInt8) {
         separate()
         bytes.append(bracket)

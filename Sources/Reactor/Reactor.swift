@@ -22,12 +22,12 @@ public final class Reactor: SerialExecutor {
         fileprivate let serial: UInt64
     }
 
-    private enum Work {
+    private enum Work: Sendable {
         case job(UnownedJob)
         case call(@Sendable () -> Void)
     }
 
-    private struct Inbox {
+    private struct Inbox: Sendable {
         var work: [Work] = []
         var sleeping = false
         /// Set by `shutdown`; the thread ends once it has nothing left to do.
@@ -37,7 +37,7 @@ public final class Reactor: SerialExecutor {
         var runningAfterEnd = false
     }
 
-    private let inbox = Mutex(Inbox())
+    private let inbox = Locked(Inbox())
     private let epoll: Int32
     private let wake: Int32
     private let thread = Atomic<UInt>(0)

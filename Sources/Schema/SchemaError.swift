@@ -60,10 +60,16 @@ extension SchemaError: CustomStringConvertible, CustomDebugStringConvertible {
 
     public var debugDescription: String {
         switch self {
-        case .failed(_, let cause): "\(description) \(String(reflecting: cause))"
-        case .postgres(let error): "\(description) \(error.debugDescription)"
-        case .mongo(let error): "\(description) \(error.debugDescription)"
+        case .failed(_, let cause): "\(description)\n\(Self.detail(cause))"
+        case .postgres(let error): "\(description)\n\(Self.detail(error))"
+        case .mongo(let error): "\(description)\n\(Self.detail(error))"
         default: description
         }
+    }
+
+    /// What the store said, without the SQL, which is a whole file here.
+    private static func detail(_ error: any Error) -> Substring {
+        let text = String(reflecting: error)
+        return text[..<(text.firstRange(of: " [SQL: ")?.lowerBound ?? text.endIndex)]
     }
 }

@@ -1,6 +1,5 @@
 import PostgresClient
 import Reactor
-import Synchronization
 
 /// Exercises the PostgreSQL client for about `seconds`: queries, arrays, errors, transactions, sessions, cancellation, deadlines, killed
 /// connections, and clients that come and go. Built with a sanitizer it finds leaks and races; it also prints what was done.
@@ -18,8 +17,8 @@ func checkPostgres(connection: String, seconds: Int) async throws {
         try await session.execute(script: PostgresCheck.schema, deadline: .now + .seconds(10))
     }
     let begun = ContinuousClock.now
-    try await check.exercise(until: begun + .seconds(seconds) / 2)
-    print("postgres: \(check.counts)")
+    let counts = try await check.exercise(until: begun + .seconds(seconds) / 2)
+    print("postgres: \(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))")
     let (operations, elapsed) = try await check.pointQueries(callers: 64, until: .now + .seconds(seconds) / 2)
     print("postgres: \(operations) point queries, \(Int(Double(operations) / (elapsed / .seconds(1)))) per second, 64 callers")
     await client.shutdown()
@@ -40,16 +39,11 @@ private final class PostgresCheck: Sendable {
     private let configuration: PostgresConfiguration
     private let reactor: Reactor
     private let client: PostgresClient
-    private let done = Mutex<[String: Int]>([:])
 
     init(configuration: PostgresConfiguration, reactor: Reactor, client: PostgresClient) {
         self.configuration = configuration
         self.reactor = reactor
         self.client = client
-    }
-
-    var counts: String {
-        done.withLock { $0.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ") }
     }
 
     private struct Item: Sendable, Equatable {
@@ -74,7 +68,7 @@ private final class PostgresCheck: Sendable {
 
     // MARK: Everything, side by side
 
-    func exercise(until end: ContinuousClock.Instant) async throws {
+    func exercise(until end: ContinuousClock.Instant) async throws -> [String: Int] {
         let exercises: [(String, @Sendable (PostgresCheck, Int) async throws -> Void)] = [
             ("batches", { try await $0.batch($1) }),
             ("settings", { try await $0.settings($1) }),
@@ -87,24 +81,26 @@ private final class PostgresCheck: Sendable {
             ("kills", { try await $0.kill($1) }),
             ("clients", { try await $0.clientLife($1) }),
         ]
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        return try await withThrowingTaskGroup(of: [String: Int].self) { group in
             for worker in 0..<24 {
                 group.addTask {
                     var turn = worker
+                    var done: [String: Int] = [:]
                     while .now < end {
                         let (name, body) = exercises[turn % exercises.count]
                         do {
                             try await body(self, turn)
-                            self.done.withLock { $0[name, default: 0] += 1 }
+                            done[name, default: 0] += 1
                         } catch let error as PostgresError where error.isUnavailable {
                             // Another worker kills connections.
-                            self.done.withLock { $0["unavailable", default: 0] += 1 }
+                            done["unavailable", default: 0] += 1
                         }
                         turn += 1
                     }
+                    return done
                 }
             }
-            try await group.waitForAll()
+            return try await group.reduce(into: [:]) { $0.merge($1, uniquingKeysWith: +) }
         }
     }
 

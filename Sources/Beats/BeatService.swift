@@ -1,0 +1,171 @@
+import Contract
+import DataPlane
+import JSON
+import MongoClient
+import NIOCore
+import PostgresClient
+
+/// Reads beats: from the cache, or from both databases side by side, batched with what other requests ask for at the moment.
+public final class BeatService: Sendable {
+    /// The two ways a beat is shown, for the cache.
+    public static let detail = Representation(kind: .beat, name: "detail", schema: 1)
+    public static let summary = Representation(kind: .beat, name: "summary", schema: 1)
+
+    /// What one look-up of each store may take before the answer goes on without it.
+    public struct Timeouts: Sendable {
+        public var postgres = Duration.seconds(1)
+        public var mongo = Duration.seconds(1)
+        public var search = Duration.seconds(2)
+
+        public init() {}
+    }
+
+    private typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: CachedBody]
+
+    private let cache: EntityCache
+    private let loadDetail: Load
+    private let loadSummary: Load
+    private let search: BeatSearchStore
+    private let pages = PageCache<BeatSearchPlan, BeatSearchPage>(capacity: 4096, lifetime: .seconds(2))
+    private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))
+    private let genreList = PageCache<String, [Genre]>(capacity: 1, lifetime: .seconds(30))
+
+    public init(cache: EntityCache, postgres: PostgresClient, mongo: MongoClient, timeouts: Timeouts = Timeouts(), observer: any Observer) {
+        self.cache = cache
+        let coreStore = BeatCoreStore(postgres: postgres, observer: observer, timeout: timeouts.postgres)
+        let contentStore = BeatContentStore(mongo: mongo, observer: observer, timeout: timeouts.mongo)
+        let cores = BatchLoader(kind: "beat_core", observer: observer) { ids throws(Problem) in try await coreStore.cores(ids) }
+        loadDetail = Self.load(cores, Self.contents(.full, contentStore, observer))
+        loadSummary = Self.load(cores, Self.contents(.summary, contentStore, observer))
+        search = BeatSearchStore(mongo: mongo, observer: observer, timeout: timeouts.search)
+    }
+
+    private static func contents(_ detail: BeatDetail, _ store: BeatContentStore, _ observer: any Observer) -> BatchLoader<BeatContent> {
+        BatchLoader(kind: detail == .full ? "beat_content" : "beat_content_summary", observer: observer) { ids throws(Problem) in
+            try await store.contents(ids, detail)
+        }
+    }
+
+    // MARK: One beat
+
+    /// The public detail of a published beat. Throws `notFound`; `storeUnavailable` where Postgres, which decides who may see it,
+    /// does not answer. Without MongoDB the core comes alone, and says so.
+    func beat(_ id: EntityID, bypassingCache: Bool) async throws(Problem) -> Lookup {
+        let lookup: Lookup
+        if bypassingCache {
+            lookup = Lookup(tier: .bypass, body: try await loadDetail([id])[id] ?? .absent)
+        } else if let body = cache.local(Self.detail, id) {
+            lookup = Lookup(tier: .l1, body: body)
+        } else {
+            lookup = try await cache.lookUp(Self.detail, [id], load: loadDetail)[0]
+        }
+        guard lookup.body.exists else { throw .notFound("beat") }
+        return lookup
+    }
+
+    // MARK: Lists
+
+    /// One page of beats with the list's total. Throws `storeUnavailable` where a store that it needs does not answer: half a list
+    /// would look like a whole one.
+    func list(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatList {
+        async let page = page(plan, bypassingCache: bypassingCache)
+        let total = try await total(plan, bypassingCache: bypassingCache)
+        let found: BeatSearchPage
+        do { found = try await page } catch { throw Self.problem(error) }
+        let bodies = try await summaries(found.ids, bypassingCache: bypassingCache)
+        guard bodies.allSatisfy(\.body.isComplete) else { throw .unavailable(.mongo) }
+        return BeatList(beats: bodies.filter(\.body.exists), next: found.next, total: total, limit: plan.limit)
+    }
+
+    func genres(bypassingCache: Bool) async throws(Problem) -> [Genre] {
+        if bypassingCache { return try await search.genres() }
+        return try await genreList.value(for: "") { [search] () throws(Problem) in try await search.genres() }
+    }
+
+    /// Lists may have changed; nil says that anything may have.
+    public func heard(_ announcements: [Announcement]?) {
+        guard announcements?.contains(where: { $0.kind == .beat }) ?? true else { return }
+        pages.removeAll()
+        totals.removeAll()
+    }
+
+    private func page(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatSearchPage {
+        if bypassingCache { return try await search.page(plan) }
+        return try await pages.value(for: plan) { [search] () throws(Problem) in try await search.page(plan) }
+    }
+
+    private func total(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatTotal {
+        if bypassingCache { return try await search.total(plan.total) }
+        return try await totals.value(for: plan.total) { [search] () throws(Problem) in try await search.total(plan.total) }
+    }
+
+    private func summaries(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
+        guard bypassingCache else { return try await cache.lookUp(Self.summary, ids, load: loadSummary) }
+        let bodies = try await loadSummary(ids)
+        return ids.map { Lookup(tier: .bypass, body: bodies[$0] ?? .absent) }
+    }
+
+    private static func problem(_ error: any Error) -> Problem { error as? Problem ?? .unexpected }
+
+    // MARK: Fetching and merging
+
+    /// Asks both stores side by side and merges what they say. Postgres decides what is there at all.
+    private static func load(_ cores: BatchLoader<BeatCore>, _ contents: BatchLoader<BeatContent>) -> Load {
+        { ids throws(Problem) in
+            async let content = outcome(contents, ids)
+            let cores = try await cores.values(for: ids)
+            let found = await content
+            var bodies: [EntityID: CachedBody] = Dictionary(minimumCapacity: ids.count)
+            for (index, core) in cores.enumerated() {
+                guard let core else { continue }
+                bodies[core.id] = body(core, found.map { $0[index] })
+            }
+            return bodies
+        }
+    }
+
+    private static func outcome(_ loader: BatchLoader<BeatContent>, _ ids: [EntityID]) async -> Result<[BeatContent?], Problem> {
+        do throws(Problem) { return .success(try await loader.values(for: ids)) } catch { return .failure(error) }
+    }
+
+    /// Pure: what to say of a beat whose content is there, of an older version, on its way, or out of reach.
+    static func body(_ core: BeatCore, _ content: Result<BeatContent?, Problem>) -> CachedBody {
+        switch content {
+        case .success(let content?) where content.version >= core.version:
+            CachedBody(version: core.version, json: BeatMerge.beat(core, content))
+        case .success(let content):
+            CachedBody(
+                version: core.version, json: BeatMerge.beat(core, content, sources: Sources(mongo: content == nil ? .pending : .stale)),
+                isComplete: false)
+        case .failure:
+            CachedBody(version: core.version, json: BeatMerge.beat(core, nil, sources: Sources(mongo: .missing)), isComplete: false)
+        }
+    }
+}
+
+/// A page of beats on its way to the client.
+struct BeatList: Sendable {
+    let beats: [Lookup]
+    let next: Cursor?
+    let total: BeatTotal
+    let limit: Int
+
+    /// The farthest tier that any row came from.
+    var tier: CacheTier {
+        let order: [CacheTier] = [.l1, .l2, .miss, .bypass]
+        return beats.map(\.tier).max { (order.firstIndex(of: $0) ?? 0) < (order.firstIndex(of: $1) ?? 0) } ?? .l1
+    }
+
+    /// Splices the rows as they stand in the cache. Pure.
+    var json: [UInt8] {
+        var json = JSONWriter(capacity: 256 + beats.reduce(0) { $0 + ($1.body.bytes?.readableBytes ?? 0) + 1 })
+        json.object { json in
+            json.key("items")
+            json.array { json in
+                for beat in beats { if let bytes = beat.body.bytes { json.raw(bytes.readableBytesView) } }
+            }
+            json.page(limit: limit, next: next, total: total.shown, totalIsExact: total.isExact)
+        }
+        return json.bytes
+    }
+}

@@ -1,0 +1,45 @@
+import Contract
+import DataPlane
+import PostgresClient
+
+/// Reads cores of published beats. Postgres decides what anybody may see: the query runs as the anonymous principal.
+struct BeatCoreStore: Sendable {
+    let postgres: PostgresClient
+    let observer: any Observer
+    /// What one look-up may take.
+    let timeout: Duration
+
+    private static let select = PostgresStatement<BeatCore>(
+        """
+        SELECT beats.id, beats.version, beats.title, beats.description, beats.is_featured, beats.currency,
+               beats.price_basic, beats.price_premium, beats.price_exclusive, beats.created_at, beats.updated_at,
+               users.id, users.username, users.display_name, users.avatar_url, users.is_verified
+        FROM beats JOIN users ON users.id = beats.creator_id
+        WHERE beats.id = ANY($1) AND beats.status = 'published'
+        """
+    ) { row throws(PostgresError) in
+        let code = try row.text(5)
+        let currency = Currency(code: code) ?? .usd
+        return BeatCore(
+            id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), title: try row.text(2), description: try row.textOrNil(3),
+            isFeatured: try row.bool(4), currency: currency,
+            prices: LicensePrices(basic: try money(row, 6, currency), premium: try money(row, 7, currency), exclusive: try money(row, 8, currency)),
+            creator: BeatCore.Creator(
+                id: EntityID(rawValue: try row.uuid(11)), username: try row.text(12), displayName: try row.textOrNil(13),
+                avatarURL: try row.textOrNil(14), isVerified: try row.bool(15)),
+            createdAt: Timestamp(microseconds: try row.timestampMicroseconds(9)),
+            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(10)))
+    }
+
+    private static func money(_ row: borrowing PostgresRow, _ column: Int, _ currency: Currency) throws(PostgresError) -> Money? {
+        guard let units = try row.numericMinorUnitsOrNil(column, scale: currency.digits) else { return nil }
+        return Money(minorUnits: units, currency: currency)
+    }
+
+    /// The cores of those of `ids` that are published. Throws `storeUnavailable` or `overloaded`.
+    func cores(_ ids: [EntityID]) async throws(Problem) -> [EntityID: BeatCore] {
+        let cores = try await postgres.rows(
+            Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout, observer: observer)
+        return Dictionary(cores.map { ($0.id, $0) }) { first, _ in first }
+    }
+}

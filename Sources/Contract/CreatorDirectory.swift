@@ -1,0 +1,6 @@
+/// What a feature that lists by creator needs of the one that owns accounts.
+public protocol CreatorDirectory: Sendable {
+    /// The id of an active account, named by its id or its username; nil where nobody of that name may be seen.
+    /// Throws `storeUnavailable`.
+    func account(_ idOrUsername: String) async throws(Problem) -> EntityID?
+}

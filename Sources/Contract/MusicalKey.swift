@@ -1,0 +1,58 @@
+/// A musical key in its one canonical spelling: `C# minor`, `A major`. Sharps, as most tools write them.
+public struct MusicalKey: Hashable, Sendable, CustomStringConvertible {
+    public enum Mode: String, Sendable {
+        case major, minor
+    }
+
+    /// Semitones above C.
+    public let tonic: Int
+    public let mode: Mode
+
+    private static let names = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
+    private static let naturals: [Character: Int] = ["C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11]
+
+    /// Reads a key as people write it: `C#`, `Db`, `C♯ minor`, `c# min`, `Am`, `A-flat major`, or a Camelot code such as `8A`.
+    /// A bare note means major.
+    public init?(_ text: some StringProtocol) {
+        var rest = Substring(text.trimmingPrefix { $0 == " " })
+        while rest.last == " " { rest.removeLast() }
+        if let camelot = Self.camelot(rest) {
+            self = camelot
+            return
+        }
+        guard let letter = rest.popFirst(), let natural = Self.naturals[Character(letter.uppercased())] else { return nil }
+        var tonic = natural
+        for (spelling, shift) in [("#", 1), ("♯", 1), ("-sharp", 1), (" sharp", 1), ("b", -1), ("♭", -1), ("-flat", -1), (" flat", -1)]
+        where rest.lowercased().hasPrefix(spelling) {
+            tonic += shift
+            rest = rest.dropFirst(spelling.count)
+            break
+        }
+        let word = rest.trimmingPrefix { $0 == " " || $0 == "-" }
+        switch word {
+        case "", "M": mode = .major
+        case "m": mode = .minor
+        default:
+            switch word.lowercased() {
+            case "major", "maj", "dur": mode = .major
+            case "minor", "min", "moll": mode = .minor
+            default: return nil
+            }
+        }
+        self.tonic = (tonic + 12) % 12
+    }
+
+    private init(tonic: Int, mode: Mode) { (self.tonic, self.mode) = (tonic, mode) }
+
+    /// The wheel of fifths that disc jockeys use: `8B` is C major, `8A` its relative minor.
+    private static func camelot(_ text: Substring) -> MusicalKey? {
+        guard let letter = text.last, let number = Int(text.dropLast()), (1...12).contains(number) else { return nil }
+        switch letter {
+        case "B", "b": return MusicalKey(tonic: ((number - 8) * 7 + 84) % 12, mode: .major)
+        case "A", "a": return MusicalKey(tonic: ((number - 8) * 7 + 84 + 9) % 12, mode: .minor)
+        default: return nil
+        }
+    }
+
+    public var description: String { "\(Self.names[tonic]) \(mode.rawValue)" }
+}

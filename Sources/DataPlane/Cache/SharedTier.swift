@@ -1,0 +1,176 @@
+import Contract
+import RedisClient
+
+/// The tier that all gateways share. Optional: whatever goes wrong here is a miss, within a deadline that a request does not feel.
+struct SharedTier: Sendable {
+    /// Where announcements are published; the payload is `encode`d.
+    static let channel = "kb:announcements:1"
+
+    /// How long one process may take to load what it holds the lease for.
+    private static let leaseMilliseconds: Int64 = 3000
+    /// How long a newest announced version is remembered: longer than any load can take.
+    private static let floorMilliseconds: Int64 = 60_000
+    private static let absentMilliseconds: Int64 = 10_000
+
+    let redis: RedisClient
+    let deadline: Duration
+    let observer: any Observer
+
+    /// What looking under one key found.
+    enum Found {
+        case body(CachedBody)
+        /// Nothing there: the caller holds this lease and may fill.
+        case mine([UInt8])
+        /// Another process is loading it.
+        case theirs
+        /// The tier did not answer.
+        case unavailable
+    }
+
+    /// One round trip that reads a key and, where it is empty, takes the lease for it.
+    func findOrLease(_ keys: [String]) async -> [Found] {
+        let leases = keys.map { _ in SharedEntry.makeLease() }
+        let commands = zip(keys, leases).map { key, lease in
+            RedisCommand("SET", .text(key), .bytes(lease), "NX", "GET", "PX", .integer(Self.leaseMilliseconds))
+        }
+        guard let replies = await pipeline(commands) else { return keys.map { _ in .unavailable } }
+        return zip(replies, leases).map { reply, lease in
+            switch reply {
+            case .null: .mine(lease)
+            case .string(let bytes): Self.interpret(bytes)
+            default: .unavailable
+            }
+        }
+    }
+
+    /// Reads keys that another process was loading a moment ago.
+    func find(_ keys: [String]) async -> [Found] {
+        guard let replies = await pipeline(keys.map { RedisCommand("GET", .text($0)) }) else { return keys.map { _ in .unavailable } }
+        return replies.map { reply in
+            if case .string(let bytes) = reply { Self.interpret(bytes) } else { .unavailable }
+        }
+    }
+
+    private static func interpret(_ bytes: [UInt8]) -> Found {
+        switch SharedEntry(bytes) {
+        case .body(let body): .body(body)
+        case .lease: .theirs
+        case nil: .unavailable
+        }
+    }
+
+    /// One body to store: under `key`, if the lease still stands and nothing newer was announced.
+    struct Fill {
+        let key: String
+        let floorKey: String
+        let lease: [UInt8]
+        let body: CachedBody
+        let lifetime: Duration
+    }
+
+    private static let fillScript = RedisScript(
+        """
+        if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+        local floor = redis.call('GET', KEYS[2])
+        if floor and tonumber(floor) > tonumber(ARGV[2]) then redis.call('DEL', KEYS[1]) return 0 end
+        redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+        return 1
+        """)
+
+    func fill(_ fills: [Fill]) async {
+        await withTaskGroup(of: Void.self) { group in
+            for fill in fills { group.addTask { await store(fill) } }
+        }
+    }
+
+    private func store(_ fill: Fill) async {
+        let milliseconds = fill.body.exists ? Self.jittered(fill.lifetime.components.seconds * 1000) : Self.absentMilliseconds
+        // An absent entity has no version of its own: any announcement since the lease was taken has removed the lease.
+        let version = fill.body.exists ? fill.body.version : Int64.max >> 11
+        do {
+            let reply = try await redis.evaluate(
+                Self.fillScript, keys: [fill.key, fill.floorKey],
+                arguments: [.bytes(fill.lease), .integer(version), .bytes(SharedEntry.encode(fill.body)), .integer(milliseconds)],
+                deadline: .now + deadline)
+            if case .integer(0) = reply { observer.observe(.cacheFillRefused) }
+        } catch {
+            note(error)
+        }
+    }
+
+    private static let releaseScript = RedisScript(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+
+    /// Gives leases back that nothing came of, so that nobody waits for them.
+    func release(_ leases: [(key: String, lease: [UInt8])]) async {
+        for (key, lease) in leases {
+            do {
+                _ = try await redis.evaluate(Self.releaseScript, keys: [key], arguments: [.bytes(lease)], deadline: .now + deadline)
+            } catch {
+                note(error)
+            }
+        }
+    }
+
+    /// Ten per cent either way, so that what was filled together does not expire together.
+    private static func jittered(_ milliseconds: Int64) -> Int64 {
+        milliseconds + Int64.random(in: -milliseconds / 10 ... milliseconds / 10)
+    }
+
+    private static let dropScript = RedisScript(
+        """
+        local floor = redis.call('GET', KEYS[1])
+        if not floor or tonumber(floor) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+        for index = 2, #KEYS do redis.call('DEL', KEYS[index]) end
+        return 1
+        """)
+
+    /// Makes every older body unreadable and every older fill refused, in all gateways. Throws where Redis did not say that it is so.
+    func drop(_ announcements: [Announcement], representations: [Representation]) async throws(RedisError) {
+        for announcement in announcements {
+            let keys = representations.filter { $0.kind == announcement.kind }.map { $0.sharedKey(announcement.id) }
+            _ = try await redis.evaluate(
+                Self.dropScript, keys: [Representation.floorKey(announcement.kind, announcement.id)] + keys,
+                arguments: [.integer(announcement.version), .integer(Self.floorMilliseconds)], deadline: .now + deadline)
+        }
+        _ = try await redis.send(
+            RedisCommand("PUBLISH", .text(Self.channel), .bytes(Self.encode(announcements))), deadline: .now + deadline)
+    }
+
+    // MARK: Announcements on the wire
+
+    /// `kind id version`, a line each.
+    static func encode(_ announcements: [Announcement]) -> [UInt8] {
+        Array(announcements.map { "\($0.kind.rawValue) \($0.id) \($0.version)\n" }.joined().utf8)
+    }
+
+    /// Nil where a line is not of that form: the listener then trusts nothing that it holds.
+    static func decode(_ payload: [UInt8]) -> [Announcement]? {
+        var announcements: [Announcement] = []
+        for line in payload.split(separator: UInt8(ascii: "\n")) {
+            let parts = String(decoding: line, as: UTF8.self).split(separator: " ")
+            guard parts.count == 3, let kind = Announcement.Kind(rawValue: String(parts[0])), let id = EntityID(parts[1]),
+                let version = Int64(parts[2])
+            else { return nil }
+            announcements.append(Announcement(kind: kind, id: id, version: version))
+        }
+        return announcements
+    }
+
+    private func pipeline(_ commands: [RedisCommand]) async -> [RedisValue]? {
+        let start = ContinuousClock.now
+        do {
+            let replies = try await redis.send(commands, deadline: start + deadline)
+            observer.observe(.storeCall(.redis, microseconds: start.elapsedMicroseconds, failed: false))
+            return replies
+        } catch {
+            observer.observe(.storeCall(.redis, microseconds: start.elapsedMicroseconds, failed: true))
+            note(error)
+            return nil
+        }
+    }
+
+    private func note(_ error: RedisError) {
+        if !error.isUnavailable { observer.observe(.storeNote(.redis, error.debugDescription)) }
+    }
+}

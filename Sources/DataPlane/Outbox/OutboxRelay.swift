@@ -1,0 +1,148 @@
+import Contract
+import PostgresClient
+import RedisClient
+import Synchronization
+
+/// Delivers what transactions left in the outbox: copies first, then caches, then the row goes.
+///
+/// Any number of relays may run; leases keep them apart, and version fences make a delivery that happens twice harmless. A row says
+/// only that something changed: the state is read anew, so many rows of one aggregate are one delivery.
+public final class OutboxRelay: Sendable {
+    private let store: OutboxStore
+    private let projectors: [String: any Projector]
+    private let cache: EntityCache
+    private let observer: any Observer
+    private let wake = WakeUp()
+
+    /// Rows under one lease.
+    private static let batch: Int64 = 500
+    private static let idle = Duration.milliseconds(200)
+    private static let outage = Duration.seconds(1)
+
+    public init(postgres: PostgresClient, projectors: [any Projector], cache: EntityCache, observer: any Observer) {
+        store = OutboxStore(postgres: postgres, observer: observer)
+        self.projectors = Dictionary(projectors.map { ($0.kind.rawValue, $0) }) { first, _ in first }
+        self.cache = cache
+        self.observer = observer
+    }
+
+    /// Says that a transaction of this process has committed: there is something to deliver.
+    public func poke() { wake.signal() }
+
+    /// Delivers until the task is cancelled.
+    public func run() async {
+        while !Task.isCancelled {
+            switch await deliver() {
+            case .delivered(let count) where count > 0: continue
+            case .delivered: await wake.wait(atMost: Self.idle)
+            case .failed: await wake.wait(atMost: Self.outage)
+            }
+        }
+    }
+
+    /// Delivers until nothing is due. Throws the problem that kept it from that.
+    public func drain() async throws(Problem) {
+        while true {
+            switch await deliver() {
+            case .delivered(0): return
+            case .delivered: continue
+            case .failed(let problem): throw problem
+            }
+        }
+    }
+
+    private enum Delivery {
+        case delivered(Int)
+        case failed(Problem)
+    }
+
+    /// One lease's worth.
+    private func deliver() async -> Delivery {
+        let token = EntityID(rawValue: .random(in: .min ... .max))
+        let start = ContinuousClock.now
+        let rows: [OutboxRow]
+        do throws(Problem) { rows = try await store.claim(Self.batch, token: token) } catch { return .failed(error) }
+        guard !rows.isEmpty else { return .delivered(0) }
+        do throws(Problem) {
+            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) { try await deliver(kind, rows, token: token) }
+            observer.observe(.relayDelivered(count: rows.count, microseconds: start.elapsedMicroseconds))
+            return .delivered(rows.count)
+        } catch {
+            observer.observe(.relayFailed(error.missing.first, detail: error.detail))
+            // Where this fails too, the lease runs out by itself.
+            do throws(Problem) { try await store.postpone(rows.map(\.id), token: token) } catch { return .failed(error) }
+            return .failed(error)
+        }
+    }
+
+    private func deliver(_ kind: String, _ rows: [OutboxRow], token: EntityID) async throws(Problem) {
+        guard let projector = projectors[kind] else {
+            for row in rows { try await store.refuse(row.id, token: token, reason: "unknown_kind") }
+            return
+        }
+        let ids = Array(Set(rows.map(\.aggregate)))
+        let outcomes = try await projector.project(ids)
+        var announcements: [Announcement] = []
+        for (id, outcome) in outcomes {
+            if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
+        }
+        try await announce(announcements)
+        var delivered: [Int64] = []
+        for row in rows {
+            switch outcomes[row.aggregate] {
+            case .shown(let version) where version >= row.version: delivered.append(row.id)
+            case .refused(let reason): try await store.refuse(row.id, token: token, reason: reason)
+            case .shown, nil: break
+            }
+        }
+        try await store.acknowledge(delivered, token: token)
+    }
+
+    /// Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.
+    private func announce(_ announcements: [Announcement]) async throws(Problem) {
+        guard !announcements.isEmpty else { return }
+        do throws(RedisError) { try await cache.announce(announcements) } catch {
+            guard error.isUnavailable else { throw .unexpected }
+            throw .unavailable(.redis)
+        }
+    }
+}
+
+/// Lets one task sleep until it is signalled or a time is over.
+private final class WakeUp: Sendable {
+    private struct State {
+        var isSignalled = false
+        var sleeper: UnsafeContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func signal() {
+        let sleeper = state.withLock { state in
+            state.isSignalled = state.sleeper == nil
+            defer { state.sleeper = nil }
+            return state.sleeper
+        }
+        sleeper?.resume()
+    }
+
+    func wait(atMost duration: Duration) async {
+        let timer = Task {
+            try? await Task.sleep(for: duration)
+            signal()
+        }
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                let isSignalled = state.withLock { state in
+                    defer { state.isSignalled = false }
+                    if !state.isSignalled { state.sleeper = continuation }
+                    return state.isSignalled
+                }
+                if isSignalled { continuation.resume() }
+            }
+        } onCancel: {
+            signal()
+        }
+        timer.cancel()
+    }
+}

@@ -1,0 +1,81 @@
+import Beats
+import Catalogue
+import Contract
+import DataPlane
+import Foundation
+import Logging
+import Observability
+import Schema
+import ServiceLifecycle
+import UnixSignals
+
+/// What the command line does, without its words.
+public enum Commands {
+    /// An error that is told to whoever typed the command.
+    public struct Failure: Error, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// Serves until SIGINT or SIGTERM.
+    public static func serve(_ settings: Settings) async throws {
+        let gateway = try GatewayService(settings: settings)
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [gateway], gracefulShutdownSignals: [.sigint, .sigterm], logger: Logger(label: "kababeat") {
+                    JSONLogHandler(label: $0, level: .error)
+                }))
+        try await group.run()
+    }
+
+    /// Brings both databases to what `sql/` and `mongo/` say, a line for each step.
+    public static func migrate(_ settings: Settings, dryRun: Bool, report: (String) -> Void) async throws {
+        let stores = try Stores(settings, observer: errorLog(), asOwner: true)
+        let migrator = SchemaMigrator(
+            postgres: stores.postgres, mongo: stores.mongo, sqlDirectory: settings.text("sql.directory"),
+            mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"),
+            gatewayPassword: settings.text("postgres.password"))
+        do throws(SchemaError) {
+            let summary = try await migrator.run(dryRun: dryRun) { step in
+                let time = step.duration.map { " (\($0.microseconds / 1000) ms)" } ?? ""
+                report("\(dryRun ? "would apply" : "applied") \(step.kind.rawValue) \(step.name)\(time)")
+            }
+            if summary.steps.isEmpty { report("up to date: \(summary.unchanged) files") }
+        } catch {
+            await stores.shutdown()
+            throw Failure(description: error.description)
+        }
+        await stores.shutdown()
+    }
+
+    /// Imports a catalogue. `onProgress` hears lines done and the fraction of the file that is read.
+    public static func importCatalogue(
+        _ settings: Settings, path: String, onInvalid: (@Sendable (Int, String) -> Void)?,
+        onProgress: @escaping @Sendable (Int, Double) -> Void
+    ) async throws -> String {
+        let observer = errorLog()
+        let stores = try Stores(settings, observer: observer)
+        let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
+        let relay = OutboxRelay(
+            postgres: stores.postgres,
+            projectors: [BeatProjector(postgres: stores.postgres, mongo: stores.mongo, observer: observer)], cache: cache, observer: observer)
+        let start = ContinuousClock.now
+        do throws(CatalogueError) {
+            let progress = try await CatalogueImport(postgres: stores.postgres, mongo: stores.mongo, relay: relay).run(
+                path: path, onInvalid: onInvalid
+            ) { progress in
+                onProgress(progress.lines, progress.size > 0 ? Double(progress.bytes) / Double(progress.size) : 0)
+            }
+            await stores.shutdown()
+            let seconds = Double((ContinuousClock.now - start).microseconds) / 1_000_000
+            let rate = Int(Double(progress.lines) / max(seconds, 0.001))
+            return "imported \(progress.lines) beats in \(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s (\(rate)/s), skipped \(progress.skipped)"
+        } catch {
+            await stores.shutdown()
+            throw Failure(description: error.description)
+        }
+    }
+
+    private static func errorLog() -> any Observer {
+        EventLogger(Logger(label: "kababeat") { JSONLogHandler(label: $0, level: .warning) })
+    }
+}

@@ -1,0 +1,104 @@
+import Beats
+import Contract
+import DataPlane
+import Foundation
+import HTTPAPI
+import Identity
+import Logging
+import NIOCore
+import NIOPosix
+import Observability
+import ServiceLifecycle
+
+/// The whole gateway: the one place that knows every feature and every client. `serve` runs it; tests start the same object.
+public struct GatewayService: Service {
+    private let settings: Settings
+    private let stores: Stores
+    private let cache: EntityCache
+    private let relay: OutboxRelay
+    private let edge: HTTPEdge
+    private let limits: EdgeLimits
+    private let logger: Logger
+    private let observer: any Observer
+    /// Every route, for tests that hold the table against `openapi.yaml`.
+    public let routes: [Route]
+
+    /// Wires everything up; nothing is connected and no port is open yet. Throws where a setting or a file cannot be used.
+    public init(settings: Settings) throws {
+        self.settings = settings
+        logger = Logger(label: "kababeat") { JSONLogHandler(label: $0, level: settings.logLevel) }
+        let late = LateObserver()
+        observer = late
+        let stores = try Stores(settings, observer: late)
+        self.stores = stores
+
+        let listeners = Listeners()
+        let cache = EntityCache(
+            representations: Self.representations,
+            limits: EntityCache.Limits(localBytes: settings.cacheBytes), redis: stores.redis, observer: late
+        ) { listeners.hear($0) }
+        self.cache = cache
+        let users = UserService(cache: cache, postgres: stores.postgres, observer: late)
+        let beats = BeatService(cache: cache, postgres: stores.postgres, mongo: stores.mongo, observer: late)
+        listeners.add { users.heard($0) }
+        listeners.add { beats.heard($0) }
+        relay = OutboxRelay(
+            postgres: stores.postgres,
+            projectors: [BeatProjector(postgres: stores.postgres, mongo: stores.mongo, observer: late)], cache: cache, observer: late)
+
+        let openAPI: Data
+        do { openAPI = try Data(contentsOf: URL(fileURLWithPath: settings.text("openapi.file"))) } catch {
+            throw SettingsError.malformed(name: "KABABEAT_OPENAPI_FILE", expected: "the path of openapi.yaml")
+        }
+        let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
+        routes =
+            BeatRoutes(service: beats, creators: users).routes + UserRoutes(service: users).routes + health.routes
+        var limits = EdgeLimits()
+        limits.connections = settings.httpConnections
+        limits.requestsInFlight = settings.httpRequests
+        self.limits = limits
+        let edge = HTTPEdge(table: RouteTable(routes), limits: limits, observer: late)
+        self.edge = edge
+
+        let metrics = Metrics(routes: routes.map(\.name))
+        metrics.register { Self.gauges(stores, cache, edge) }
+        late.begin(metrics: metrics, logger: EventLogger(logger))
+    }
+
+    /// Everything that is ever cached.
+    static let representations = [BeatService.detail, BeatService.summary, UserService.profile]
+
+    /// Serves until it is told to shut down, then lets requests under way finish and closes the stores.
+    public func run() async throws {
+        let server = try HTTPServer(edge: edge, limits: limits).service(
+            host: settings.httpHost, port: settings.httpPort, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
+        ) { address in
+            observer.observe(.lifecycle("listening on http://\(address?.description ?? "?")"))
+        }
+        let relayTask = Task { await relay.run() }
+        let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
+        defer {
+            relayTask.cancel()
+            listenTask.cancel()
+        }
+        let group = ServiceGroup(configuration: .init(services: [server], logger: logger))
+        try await withGracefulShutdownHandler {
+            try await group.run()
+        } onGracefulShutdown: {
+            Task { await group.triggerGracefulShutdown() }
+        }
+        relayTask.cancel()
+        await relayTask.value
+        await stores.shutdown()
+        observer.observe(.lifecycle("stopped"))
+    }
+
+    private static func gauges(_ stores: Stores, _ cache: EntityCache, _ edge: HTTPEdge) -> [Metrics.Gauge] {
+        let size = cache.localSize
+        return [
+            .init("kababeat_http_requests_in_flight", "Requests being worked on.", Double(edge.requestsInFlight)),
+            .init("kababeat_cache_local_bytes", "Memory that bodies take in this process.", Double(size.bytes)),
+            .init("kababeat_cache_local_entries", "Bodies in this process's memory.", Double(size.entries)),
+        ] + stores.gauges
+    }
+}

@@ -1,0 +1,135 @@
+import Configuration
+import Foundation
+import Logging
+import MongoClient
+import PostgresClient
+import RedisClient
+
+/// Why the settings cannot be used. Says which one, and never shows the value of a secret.
+public enum SettingsError: Error, Sendable, CustomStringConvertible {
+    case unknown(name: String, origin: String)
+    case malformed(name: String, expected: String)
+    case unreadableFile(path: String)
+
+    public var description: String {
+        switch self {
+        case .unknown(let name, let origin): "\(name) in \(origin) is not a setting; `kababeat config` lists all there are"
+        case .malformed(let name, let expected): "\(name) must be \(expected)"
+        case .unreadableFile(let path): "the settings file \(path) cannot be read; each of its lines is NAME=VALUE or a comment after #"
+        }
+    }
+}
+
+/// What is in force: flags over environment over file over defaults.
+public struct Settings: Sendable {
+    private let reader: ConfigReader
+
+    /// `flags` are by key (`http.port`). `file` has a line `KABABEAT_NAME=value` for each setting. Throws for a name that is not known,
+    /// wherever it stands, and for a value that cannot be read.
+    public init(flags: [String: String] = [:], environment: [String: String], file: String? = nil) throws(SettingsError) {
+        let known = Set(Setting.all.map(\.variable))
+        let written = try file.map { path throws(SettingsError) in try Self.read(path) } ?? [:]
+        for name in written.keys.sorted() where !known.contains(name) { throw .unknown(name: name, origin: "the settings file") }
+        for name in environment.keys.sorted() where name.hasPrefix("KABABEAT_") && !known.contains(name) {
+            throw .unknown(name: name, origin: "the environment")
+        }
+        let flagVariables = Dictionary(Setting.all.compactMap { setting in flags[setting.key].map { (setting.variable, $0) } }) { first, _ in first }
+        let secret = SecretsSpecifier<String, String>.specific(Set(Setting.all.filter(\.isSecret).map(\.variable)))
+        reader = ConfigReader(
+            providers: [
+                EnvironmentVariablesProvider(environmentVariables: flagVariables, secretsSpecifier: secret),
+                EnvironmentVariablesProvider(environmentVariables: environment.filter { known.contains($0.key) }, secretsSpecifier: secret),
+                EnvironmentVariablesProvider(environmentVariables: written, secretsSpecifier: secret),
+            ]
+        ).scoped(to: "kababeat")
+        try check()
+    }
+
+    /// The value in force as text.
+    public func text(_ key: String) -> String {
+        let setting = Setting.all.first { $0.key == key }
+        return reader.string(forKey: ConfigKey(key), isSecret: setting?.isSecret ?? false, default: setting?.fallback ?? "")
+    }
+
+    /// Every setting with what is in force; a secret shows only whether it is set.
+    public var listing: [(setting: Setting, value: String)] {
+        Setting.all.map { setting in
+            let value = text(setting.key)
+            return (setting, setting.isSecret ? (value.isEmpty ? "" : "<redacted>") : value)
+        }
+    }
+
+    private static func read(_ path: String) throws(SettingsError) -> [String: String] {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { throw .unreadableFile(path: path) }
+        var values: [String: String] = [:]
+        for line in text.split(separator: "\n") where !line.allSatisfy(\.isWhitespace) && line.first != "#" {
+            let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else { throw .unreadableFile(path: path) }
+            values[parts[0].trimmingCharacters(in: .whitespaces)] = parts[1].trimmingCharacters(in: .whitespaces)
+        }
+        return values
+    }
+
+    // MARK: Typed
+
+    private func integer(_ key: String, in range: ClosedRange<Int>) throws(SettingsError) -> Int {
+        guard let value = Int(text(key)), range.contains(value) else {
+            throw .malformed(name: Self.variable(key), expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return value
+    }
+
+    private static func variable(_ key: String) -> String { Setting.all.first { $0.key == key }?.variable ?? key }
+
+    private func check() throws(SettingsError) {
+        _ = try port("http.port")
+        _ = try integer("http.connections", in: 1...1_000_000)
+        _ = try integer("http.requests", in: 1...100_000)
+        _ = try port("postgres.port")
+        _ = try integer("postgres.connections", in: 1...256)
+        _ = try integer("mongo.threads", in: 1...64)
+        _ = try port("redis.port")
+        _ = try integer("cache.megabytes", in: 1...65_536)
+        guard ["true", "false"].contains(text("redis.enabled")) else {
+            throw .malformed(name: Self.variable("redis.enabled"), expected: "true or false")
+        }
+        guard Logger.Level(rawValue: text("log.level")) != nil else {
+            throw .malformed(name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        guard text("mongo.uri").hasPrefix("mongodb://") || text("mongo.uri").hasPrefix("mongodb+srv://") else {
+            throw .malformed(name: Self.variable("mongo.uri"), expected: "a MongoDB connection string: mongodb://host:port/?replicaSet=name")
+        }
+    }
+
+    private func port(_ key: String) throws(SettingsError) -> Int { try integer(key, in: 1...65_535) }
+
+    // `init` has checked every value, so the fallbacks below are never taken.
+    private func checked(_ key: String) -> Int { Int(text(key)) ?? 0 }
+
+    var httpHost: String { text("http.host") }
+    var httpPort: Int { checked("http.port") }
+    var httpConnections: Int { checked("http.connections") }
+    var httpRequests: Int { checked("http.requests") }
+    var cacheBytes: Int { checked("cache.megabytes") << 20 }
+    var logLevel: Logger.Level { Logger.Level(rawValue: text("log.level")) ?? .notice }
+
+    /// The gateway's own role, or the owner's for migrations.
+    func postgres(asOwner: Bool = false, connections: Int? = nil) -> PostgresConfiguration {
+        PostgresConfiguration(
+            host: text("postgres.host"), port: checked("postgres.port"), user: text(asOwner ? "postgres.owner" : "postgres.user"),
+            password: text(asOwner ? "postgres.owner.password" : "postgres.password"), database: text("postgres.database"),
+            connections: connections ?? checked("postgres.connections"))
+    }
+
+    func mongo() -> MongoConfiguration {
+        var configuration = MongoConfiguration(uri: text("mongo.uri"), database: text("mongo.database"))
+        configuration.threads = checked("mongo.threads")
+        return configuration
+    }
+
+    func redis() -> RedisConfiguration? {
+        guard text("redis.enabled") == "true" else { return nil }
+        let password = text("redis.password")
+        return RedisConfiguration(host: text("redis.host"), port: checked("redis.port"), password: password.isEmpty ? nil : password)
+    }
+}

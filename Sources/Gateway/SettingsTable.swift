@@ -1,0 +1,47 @@
+/// One thing that can be set: by flag over environment over file.
+public struct Setting: Sendable {
+    /// `postgres.host`; as an environment variable `KABABEAT_POSTGRES_HOST`.
+    public let key: String
+    public let fallback: String
+    public let isSecret: Bool
+    public let help: String
+
+    init(_ key: String, _ fallback: String, secret isSecret: Bool = false, _ help: String) {
+        self.key = key
+        self.fallback = fallback
+        self.isSecret = isSecret
+        self.help = help
+    }
+
+    public var variable: String {
+        "KABABEAT_" + key.uppercased().replacing(".", with: "_")
+    }
+
+    /// Everything that can be set, in the order that `kababeat config` prints it. The defaults are what `scripts/up` starts.
+    public static let all = [
+        Setting("http.host", "127.0.0.1", "Address to listen on."),
+        Setting("http.port", "8080", "Port to listen on."),
+        Setting("http.connections", "16384", "Open connections at most."),
+        Setting("http.requests", "1024", "Requests in work at most; more are answered 503 at once."),
+        Setting("postgres.host", "127.0.0.1", "Address of PostgreSQL."),
+        Setting("postgres.port", "15432", "Port of PostgreSQL."),
+        Setting("postgres.database", "kababeat", "Database in PostgreSQL."),
+        Setting("postgres.user", "kababeat_gateway", "Role of the gateway: owns nothing, bound by row security."),
+        Setting("postgres.password", "", secret: true, "Password of that role."),
+        Setting("postgres.owner", "kababeat_owner", "Role that migrates."),
+        Setting("postgres.owner.password", "", secret: true, "Password of that role."),
+        Setting("postgres.connections", "4", "Connections to PostgreSQL."),
+        Setting("mongo.uri", "mongodb://127.0.0.1:17017/?replicaSet=rs0", secret: true, "Where MongoDB is; may hold a password."),
+        Setting("mongo.database", "kababeat", "Database in MongoDB."),
+        Setting("mongo.threads", "2", "Threads, and connections, to MongoDB."),
+        Setting("redis.enabled", "true", "Whether there is a Redis; without it everything answers, slower."),
+        Setting("redis.host", "127.0.0.1", "Address of Redis."),
+        Setting("redis.port", "16379", "Port of Redis."),
+        Setting("redis.password", "", secret: true, "Password of Redis; empty for none."),
+        Setting("cache.megabytes", "64", "Memory for bodies in this process."),
+        Setting("sql.directory", "sql", "Where the SQL migrations are."),
+        Setting("mongo.directory", "mongo", "Where the collection definitions are."),
+        Setting("openapi.file", "openapi.yaml", "The API's description, served as it stands."),
+        Setting("log.level", "notice", "trace, debug, info, notice, warning, error or critical."),
+    ]
+}

@@ -1,0 +1,102 @@
+import Contract
+import MongoClient
+import Observability
+import PostgresClient
+import Reactor
+import RedisClient
+
+/// The clients of the three stores, with what they report turned into observations.
+struct Stores: Sendable {
+    let reactor: Reactor
+    let postgres: PostgresClient
+    let mongo: MongoClient
+    let redis: RedisClient?
+
+    /// Throws where MongoDB's connection string makes no sense. No store needs to be up yet.
+    init(_ settings: Settings, observer: any Observer, asOwner: Bool = false) throws(MongoError) {
+        reactor = Reactor(name: "stores")
+        postgres = PostgresClient(settings.postgres(asOwner: asOwner), reactor: reactor) { event in
+            if let note = Self.note(event) { observer.observe(.storeNote(.postgres, note)) }
+        }
+        mongo = try MongoClient(settings.mongo()) { event in
+            if case .log(.error, _, let message) = event { observer.observe(.storeNote(.mongo, message)) }
+        }
+        let reactor = reactor
+        redis = settings.redis().map { configuration in
+            RedisClient(configuration, reactor: reactor) { event in
+                if let note = Self.note(event) { observer.observe(.storeNote(.redis, note)) }
+            }
+        }
+    }
+
+    func shutdown() async {
+        await redis?.shutdown()
+        await postgres.shutdown()
+        await mongo.shutdown()
+        reactor.shutdown()
+    }
+
+    /// Whether a store answers. A Redis that is switched off does not.
+    func isUp(_ store: StoreName, within patience: Duration) async -> Bool {
+        let deadline = ContinuousClock.now + patience
+        do {
+            switch store {
+            case .postgres: try await postgres.ping(deadline: deadline)
+            case .mongo: try await mongo.ping(deadline: deadline)
+            case .redis:
+                guard let redis else { return false }
+                try await redis.ping(deadline: deadline)
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// How pools and queues stand.
+    var gauges: [Metrics.Gauge] {
+        let (postgres, mongo) = (postgres.state(), mongo.state())
+        func gauge(_ name: String, _ help: String, _ store: StoreName, _ value: Int) -> Metrics.Gauge {
+            Metrics.Gauge(name, help, labels: [("store", store.rawValue)], Double(value))
+        }
+        var gauges = [
+            gauge("kababeat_pool_connections", "Connections of the pool.", .postgres, postgres.open),
+            gauge("kababeat_pool_connections", "Connections of the pool.", .mongo, mongo.threads),
+            gauge("kababeat_pool_busy", "Connections in use.", .postgres, postgres.busy),
+            gauge("kababeat_pool_busy", "Connections in use.", .mongo, mongo.busy),
+            gauge("kababeat_queue_depth", "Calls that wait for a connection.", .postgres, postgres.waiting),
+            gauge("kababeat_queue_depth", "Calls that wait for a connection.", .mongo, mongo.queued),
+        ]
+        if let redis = redis?.state() {
+            gauges.append(gauge("kababeat_pool_connections", "Connections of the pool.", .redis, redis.isConnected ? 1 : 0))
+            gauges.append(gauge("kababeat_pool_busy", "Connections in use.", .redis, redis.inFlight > 0 ? 1 : 0))
+            gauges.append(gauge("kababeat_queue_depth", "Calls that wait for a connection.", .redis, redis.inFlight))
+        }
+        return gauges
+    }
+
+    private static func note(_ event: PostgresEvent) -> String? {
+        switch event {
+        case .openFailed(_, let error): "cannot connect: \(error.debugDescription)"
+        case .lost(_, let error): "connection lost: \(error.debugDescription)"
+        case .opened, .cancelRequested, .notice: nil
+        }
+    }
+}
+
+extension Stores {
+    private static func note(_ event: RedisEvent) -> String? {
+        switch event {
+        case .openFailed(_, let error): "cannot connect: \(error.debugDescription)"
+        case .lost(_, let error): "connection lost: \(error.debugDescription)"
+        case .breakerOpened: "not asked for a while: it failed too often"
+        case .breakerClosed: "asked again"
+        case .overflowed: "announcements were missed"
+        case .opened: nil
+        }
+    }
+}
+
+extension Duration {
+    var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
+}

@@ -1,0 +1,18 @@
+/// The bounds of the HTTP edge. Every one has a default that is safe in production.
+public struct EdgeLimits: Sendable {
+    /// Open connections; more wait in the backlog.
+    public var connections = 16_384
+    /// Requests being worked on; more are answered with `overloaded` at once.
+    public var requestsInFlight = 1024
+    /// Time for a whole answer.
+    public var requestDeadline = Duration.seconds(5)
+    /// Time that a connection may say nothing, send its header, or leave an answer unread.
+    public var idle = Duration.seconds(30)
+    /// Bytes of one header field, and of all.
+    public var headerField = 16 << 10
+    public var headerList = 32 << 10
+    public var headerCount = 100
+    public var path = 4096
+
+    public init() {}
+}

@@ -1,0 +1,66 @@
+import Contract
+import HTTPTypes
+
+/// Every route of the API, found by path and method. A literal part wins over a parameter: `/beats/featured` over `/beats/{id}`.
+public struct RouteTable: Sendable {
+    public let routes: [Route]
+    private var nodes = [Node()]
+
+    private struct Node {
+        var literals: [Substring: Int] = [:]
+        var parameter: Int?
+        var methods: [(method: HTTPRequest.Method, index: Int)] = []
+    }
+
+    struct Match {
+        let index: Int
+        let parameters: [Substring: String]
+    }
+
+    public init(_ routes: [Route]) {
+        self.routes = routes
+        for (index, route) in routes.enumerated() {
+            var node = 0
+            for part in route.path.split(separator: "/") { node = child(of: node, part) }
+            nodes[node].methods.append((route.method, index))
+        }
+    }
+
+    private mutating func child(of node: Int, _ part: Substring) -> Int {
+        let isParameter = part.hasPrefix("{")
+        if let known = isParameter ? nodes[node].parameter : nodes[node].literals[part] { return known }
+        nodes.append(Node())
+        if isParameter { nodes[node].parameter = nodes.count - 1 } else { nodes[node].literals[part] = nodes.count - 1 }
+        return nodes.count - 1
+    }
+
+    /// Throws `notFound` where no route has the path, `methodNotAllowed` where none has the method.
+    func match(_ method: HTTPRequest.Method, _ path: Substring) throws(Problem) -> Match {
+        let parts = path.split(separator: "/")
+        guard let node = find(parts[...], from: 0), !Self.isTrailed(path) else { throw .notFound("resource") }
+        guard let index = nodes[node].methods.first(where: { $0.method == method })?.index else {
+            throw Problem(.methodNotAllowed, "This resource does not know that method; the Allow field lists those it knows.")
+        }
+        var parameters: [Substring: String] = [:]
+        for (name, part) in zip(routes[index].path.split(separator: "/"), parts) where name.hasPrefix("{") {
+            guard let value = PercentEncoding.decode(part, plusIsSpace: false) else { throw .notFound("resource") }
+            parameters[name.dropFirst().dropLast()] = value
+        }
+        return Match(index: index, parameters: parameters)
+    }
+
+    /// The methods that a path has, as the Allow field lists them.
+    func allowed(at path: Substring) -> String {
+        guard let node = find(path.split(separator: "/")[...], from: 0) else { return "" }
+        let methods = nodes[node].methods.map(\.method.rawValue)
+        return (methods.contains("GET") ? methods + ["HEAD"] : methods).joined(separator: ", ")
+    }
+
+    private static func isTrailed(_ path: Substring) -> Bool { path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") }
+
+    private func find(_ parts: ArraySlice<Substring>, from node: Int) -> Int? {
+        guard let part = parts.first else { return nodes[node].methods.isEmpty ? nil : node }
+        if let literal = nodes[node].literals[part], let found = find(parts.dropFirst(), from: literal) { return found }
+        return nodes[node].parameter.flatMap { find(parts.dropFirst(), from: $0) }
+    }
+}

@@ -1,0 +1,97 @@
+import Contract
+import DataPlane
+import JSON
+import PostgresClient
+
+/// Public profiles, by id or by username.
+public final class UserService: CreatorDirectory {
+    public static let profile = Representation(kind: .user, name: "profile", schema: 1)
+
+    private let cache: EntityCache
+    private let store: UserStore
+    private let profiles: BatchLoader<UserProfile>
+    private let names = PageCache<String, EntityID?>(capacity: 65_536, lifetime: .seconds(5))
+
+    public init(cache: EntityCache, postgres: PostgresClient, observer: any Observer, timeout: Duration = .seconds(1)) {
+        self.cache = cache
+        let store = UserStore(postgres: postgres, observer: observer, timeout: timeout)
+        self.store = store
+        profiles = BatchLoader(kind: "user_profile", observer: observer) { ids throws(Problem) in try await store.profiles(ids) }
+    }
+
+    /// The public profile of an active account. Throws `notFound`; `storeUnavailable` where Postgres does not answer.
+    func profile(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> Lookup {
+        guard let id = try await identify(idOrUsername) else { throw .notFound("user") }
+        let lookup: Lookup
+        if bypassingCache {
+            lookup = Lookup(tier: .bypass, body: try await load([id])[id] ?? .absent)
+        } else if let body = cache.local(Self.profile, id) {
+            lookup = Lookup(tier: .l1, body: body)
+        } else {
+            lookup = try await cache.lookUp(Self.profile, [id]) { ids throws(Problem) in try await self.load(ids) }[0]
+        }
+        guard lookup.body.exists else { throw .notFound("user") }
+        return lookup
+    }
+
+    public func account(_ idOrUsername: String) async throws(Problem) -> EntityID? {
+        guard let id = try await identify(idOrUsername) else { return nil }
+        if cache.local(Self.profile, id)?.exists == true { return id }
+        let lookup = try await cache.lookUp(Self.profile, [id]) { ids throws(Problem) in try await self.load(ids) }[0]
+        return lookup.body.exists ? id : nil
+    }
+
+    /// Names may have changed hands; nil says that anything may have.
+    public func heard(_ announcements: [Announcement]?) {
+        if announcements?.contains(where: { $0.kind == .user }) ?? true { names.removeAll() }
+    }
+
+    private func identify(_ idOrUsername: String) async throws(Problem) -> EntityID? {
+        if let id = EntityID(idOrUsername) { return id }
+        let name = idOrUsername.lowercased()
+        guard (3...50).contains(name.utf8.count) else { return nil }
+        return try await names.value(for: name) { [store] () throws(Problem) in try await store.id(username: name) }
+    }
+
+    private func load(_ ids: [EntityID]) async throws(Problem) -> [EntityID: CachedBody] {
+        var bodies: [EntityID: CachedBody] = [:]
+        for case let profile? in try await profiles.values(for: ids) {
+            bodies[profile.id] = CachedBody(version: profile.version, json: UserMerge.profile(profile))
+        }
+        return bodies
+    }
+}
+
+/// How an account looks in answers. Pure.
+enum UserMerge {
+    static func profile(_ profile: UserProfile) -> [UInt8] {
+        var json = JSONWriter(capacity: 512)
+        json.object { json in
+            json.key("id")
+            json.id(profile.id)
+            json.key("version")
+            json.integer(profile.version)
+            json.key("username")
+            json.string(profile.username)
+            if let name = profile.displayName {
+                json.key("displayName")
+                json.string(name)
+            }
+            if let url = profile.avatarURL {
+                json.key("avatarUrl")
+                json.string(url)
+            }
+            if let bio = profile.bio {
+                json.key("bio")
+                json.string(bio)
+            }
+            json.key("isVerified")
+            json.bool(profile.isVerified)
+            json.key("isCreator")
+            json.bool(profile.isCreator)
+            json.key("createdAt")
+            json.timestamp(profile.createdAt)
+        }
+        return json.bytes
+    }
+}

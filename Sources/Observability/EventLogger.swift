@@ -1,0 +1,46 @@
+import Contract
+import Logging
+
+/// Says in the log what is worth a person's attention. Requests that went well are counted, not logged, unless the level is debug.
+///
+/// Nothing personal and no secret gets here: paths are logged without their query, errors without values.
+public struct EventLogger: Observer {
+    /// An answer that took longer than this is logged.
+    private static let slow: Int64 = 500_000
+
+    private let logger: Logger
+
+    public init(_ logger: Logger) { self.logger = logger }
+
+    public func observe(_ observation: Observation) {
+        switch observation {
+        case .request(_, let method, let path, let status, let microseconds, let id, let problem):
+            let level: Logger.Level = status >= 500 && problem != .overloaded ? .warning : microseconds > Self.slow ? .notice : .debug
+            guard level >= logger.logLevel else { return }
+            logger.log(
+                level: level, "request",
+                metadata: [
+                    "requestId": "\(id)", "method": "\(method.prefix(20))", "path": "\(path)", "status": "\(status)",
+                    "microseconds": "\(microseconds)", "problem": "\(problem?.rawValue ?? "-")",
+                ])
+        case .unexpectedError(let id, let detail):
+            logger.error("unexpected error", metadata: ["requestId": "\(id?.description ?? "-")", "detail": "\(detail)"])
+        case .storeNote(let store, let note): logger.info("store", metadata: ["store": "\(store.rawValue)", "note": "\(note)"])
+        case .relayFailed(let store, let detail):
+            logger.warning("outbox delivery failed", metadata: ["store": "\(store?.rawValue ?? "-")", "detail": "\(detail)"])
+        case .lifecycle(let message): logger.notice("\(message)")
+        case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered: break
+        }
+    }
+}
+
+/// Hands every observation to each of several observers.
+public struct Observers: Observer {
+    private let observers: [any Observer]
+
+    public init(_ observers: [any Observer]) { self.observers = observers }
+
+    public func observe(_ observation: Observation) {
+        for observer in observers { observer.observe(observation) }
+    }
+}

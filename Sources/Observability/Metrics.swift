@@ -1,0 +1,198 @@
+import Contract
+import Synchronization
+
+/// Counts what is observed, and writes it as Prometheus text (exposition format 0.0.4).
+///
+/// Everything on a hot path is an atomic addition. Labels are routes, statuses, tiers, stores and batch kinds: few, and none comes
+/// from a client.
+public final class Metrics: Observer {
+    private let routes: [String]
+    private let requests: [RouteCounters]
+    private let cache: [Counter]
+    private let cacheFillsRefused = Counter()
+    private let invalidations = Counter()
+    private let storeCalls: [Histogram]
+    private let storeFailures: [Counter]
+    private let relayed = Counter()
+    private let relayFailures = Counter()
+    private let unexpected = Counter()
+    private let batches = Mutex<[String: (sizes: Histogram, times: Histogram)]>([:])
+    private let gauges = Mutex<[@Sendable () -> [Gauge]]>([])
+
+    /// A value that is read when the metrics are.
+    public struct Gauge: Sendable {
+        let name: String
+        let help: String
+        let labels: [(String, String)]
+        let value: Double
+
+        public init(_ name: String, _ help: String, labels: [(String, String)] = [], _ value: Double) {
+            self.name = name
+            self.help = help
+            self.labels = labels
+            self.value = value
+        }
+    }
+
+    /// `routes` are the route names in the order of their indices; requests of none are counted under `unmatched`.
+    public init(routes: [String]) {
+        self.routes = routes + ["unmatched"]
+        requests = self.routes.map { _ in RouteCounters() }
+        cache = CacheTier.allCases.map { _ in Counter() }
+        storeCalls = StoreName.allCases.map { _ in Histogram(Histogram.seconds) }
+        storeFailures = StoreName.allCases.map { _ in Counter() }
+    }
+
+    /// Adds gauges that `read` brings whenever the metrics are written.
+    public func register(_ read: @escaping @Sendable () -> [Gauge]) {
+        gauges.withLock { $0.append(read) }
+    }
+
+    public func observe(_ observation: Observation) {
+        switch observation {
+        case .request(let route, _, _, let status, let microseconds, _, _):
+            requests[requests.indices.contains(route) ? route : requests.count - 1].add(status, microseconds)
+        case .cacheLookup(let tier): cache[Self.index(tier)].add(1)
+        case .cacheFillRefused: cacheFillsRefused.add(1)
+        case .cacheInvalidated(let count): invalidations.add(count)
+        case .batch(let kind, let size, let microseconds):
+            let histograms = batches.withLock { batches in
+                if let known = batches[kind] { return known }
+                let new = (sizes: Histogram(Histogram.sizes), times: Histogram(Histogram.seconds))
+                batches[kind] = new
+                return new
+            }
+            histograms.sizes.add(size)
+            histograms.times.add(microseconds: microseconds)
+        case .storeCall(let store, let microseconds, let failed):
+            storeCalls[Self.index(store)].add(microseconds: microseconds)
+            if failed { storeFailures[Self.index(store)].add(1) }
+        case .relayDelivered(let count, _): relayed.add(count)
+        case .relayFailed: relayFailures.add(1)
+        case .unexpectedError: unexpected.add(1)
+        case .storeNote, .lifecycle: break
+        }
+    }
+
+    private static func index(_ tier: CacheTier) -> Int {
+        switch tier {
+        case .l1: 0
+        case .l2: 1
+        case .miss: 2
+        case .bypass: 3
+        }
+    }
+
+    private static func index(_ store: StoreName) -> Int {
+        switch store {
+        case .postgres: 0
+        case .mongo: 1
+        case .redis: 2
+        }
+    }
+
+    // MARK: Text
+
+    /// The whole exposition.
+    public var text: String {
+        var text = PrometheusText()
+        text.family("kababeat_http_requests_total", .counter, "Requests answered, by route and status.")
+        for (route, counters) in zip(routes, requests) {
+            for (status, count) in counters.statuses() {
+                text.sample("kababeat_http_requests_total", [("route", route), ("status", String(status))], Double(count))
+            }
+        }
+        text.family("kababeat_http_request_duration_seconds", .histogram, "Time from the request's head to its answer, by route.")
+        for (route, counters) in zip(routes, requests) where counters.duration.count > 0 {
+            text.histogram("kababeat_http_request_duration_seconds", [("route", route)], counters.duration)
+        }
+        text.family("kababeat_cache_lookups_total", .counter, "Look-ups of single entities, by the tier that had them.")
+        for tier in CacheTier.allCases {
+            text.sample("kababeat_cache_lookups_total", [("tier", tier.rawValue)], Double(cache[Self.index(tier)].value))
+        }
+        text.counter("kababeat_cache_fills_refused_total", "Bodies not stored because something newer was announced.", cacheFillsRefused)
+        text.counter("kababeat_cache_announcements_total", "Changes heard, by which caches forget.", invalidations)
+        text.counter("kababeat_outbox_delivered_total", "Outbox rows delivered by this process.", relayed)
+        text.counter("kababeat_outbox_failures_total", "Deliveries that a store's outage cut short.", relayFailures)
+        text.counter("kababeat_unexpected_errors_total", "Errors that no rule foresaw; each is in the log.", unexpected)
+        text.family("kababeat_store_call_duration_seconds", .histogram, "Calls of the stores, as the gateway waited for them.")
+        for store in StoreName.allCases {
+            text.histogram("kababeat_store_call_duration_seconds", [("store", store.rawValue)], storeCalls[Self.index(store)])
+        }
+        text.family("kababeat_store_call_failures_total", .counter, "Calls of the stores that failed.")
+        for store in StoreName.allCases {
+            text.sample("kababeat_store_call_failures_total", [("store", store.rawValue)], Double(storeFailures[Self.index(store)].value))
+        }
+        let batches = batches.withLock { $0 }.sorted { $0.key < $1.key }
+        text.family("kababeat_batch_size", .histogram, "Ids that one look-up carried.")
+        for (kind, histograms) in batches { text.histogram("kababeat_batch_size", [("kind", kind)], histograms.sizes) }
+        text.family("kababeat_batch_duration_seconds", .histogram, "Time of one look-up.")
+        for (kind, histograms) in batches { text.histogram("kababeat_batch_duration_seconds", [("kind", kind)], histograms.times) }
+        var seen: Set<String> = []
+        let read = gauges.withLock { $0 }.flatMap { $0() }
+        for gauge in read where seen.insert(gauge.name).inserted {
+            text.family(gauge.name, .gauge, gauge.help)
+            for other in read where other.name == gauge.name { text.sample(gauge.name, other.labels, other.value) }
+        }
+        return text.text
+    }
+}
+
+/// Counts and times of one route.
+private final class RouteCounters: Sendable {
+    let duration = Histogram(Histogram.seconds)
+    private let counts: [Counter] = (0..<600).map { _ in Counter() }
+
+    func add(_ status: Int, _ microseconds: Int64) {
+        counts[min(max(status, 0), 599)].add(1)
+        duration.add(microseconds: microseconds)
+    }
+
+    func statuses() -> [(Int, Int)] {
+        counts.enumerated().compactMap { $0.element.value > 0 ? ($0.offset, $0.element.value) : nil }
+    }
+}
+
+final class Counter: Sendable {
+    private let count = Atomic<Int>(0)
+    var value: Int { count.load(ordering: .relaxed) }
+    func add(_ amount: Int) { count.wrappingAdd(amount, ordering: .relaxed) }
+}
+
+/// Cumulative counts under fixed upper bounds.
+final class Histogram: Sendable {
+    static let seconds: [Double] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+    static let sizes: [Double] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+    let bounds: [Double]
+    private let counts: [Counter]
+    /// In millionths of the unit.
+    private let total = Counter()
+
+    init(_ bounds: [Double]) {
+        self.bounds = bounds
+        counts = (0...bounds.count).map { _ in Counter() }
+    }
+
+    /// Adds a time to a histogram of seconds.
+    func add(microseconds: Int64) { add(Double(microseconds) / 1_000_000, millionths: Int(microseconds)) }
+
+    func add(_ whole: Int) { add(Double(whole), millionths: whole * 1_000_000) }
+
+    private func add(_ value: Double, millionths: Int) {
+        counts[bounds.firstIndex { value <= $0 } ?? bounds.count].add(1)
+        total.add(millionths)
+    }
+
+    var count: Int { counts.reduce(0) { $0 + $1.value } }
+    var sum: Double { Double(total.value) / 1_000_000 }
+
+    /// Counts at or under each bound, then all.
+    var cumulative: [Int] {
+        var running = 0
+        return counts.map { count in
+            running += count.value
+            return running
+        }
+    }
+}
