@@ -79,6 +79,7 @@ struct SchemaMigratorTests {
             let files = try fixture.files(sql: ["001_notes.sql": Self.notes, "002_labels.sql": Self.labels + "\nSELECT 1 / 0;"])
             let error = await #expect(throws: SchemaError.self) { try await fixture.migrator(files).run() }
             #expect(error?.description.contains("002_labels.sql failed: postgres: error 22012") == true)
+            #expect(error?.debugDescription.contains("division by zero") == true)
             let tables = try await fixture.owner.texts("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
             #expect(tables == ["notes", "schema_migrations"])
             #expect(try await fixture.migrator(files).pending() == ["002_labels.sql"])
