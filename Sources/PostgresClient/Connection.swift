@@ -19,6 +19,11 @@ final class Segment {
     var answered = 0
     var error: PostgresError?
     var hasStalePlan = false
+    /// It was in flight while a cancellation was on its way, which may hit it, whomever it is meant for. One may even hit twice: the
+    /// server signals both the process and its group.
+    var isExposed = false
+
+    var wasHitByCancellation: Bool { isExposed && error?.sqlState == "57014" }
     /// Since when the server has been busy with this segment.
     var since: ContinuousClock.Instant?
     var cancellation: Cancellation?
@@ -64,10 +69,10 @@ final class Connection {
     var lastByte: ContinuousClock.Instant
     /// The caller that has this connection to itself.
     var lease: Lease?
-    /// True from asking the server to cancel until it has been told.
-    var isCancelling = false
-    /// True once this connection has cancelled something, so that a neighbour may have been hit.
-    var hasCancelled = false
+    /// True from asking the server to cancel until it has done so.
+    var isCancelling = false {
+        didSet { if isCancelling { segments.forEach { $0.isExposed = true } } }
+    }
     /// What the reactor watches.
     var watched: (descriptor: Int32, forWrite: Bool)?
 
@@ -184,6 +189,7 @@ final class Connection {
 
     private func sync(_ segment: Segment) throws(Failure) {
         try check(PQpipelineSync(pointer))
+        segment.isExposed = isCancelling
         segments.append(segment)
     }
 
@@ -245,7 +251,8 @@ final class Connection {
         segments.first?.since = now
         segment.cancellation?.isWanted.store(false, ordering: .relaxed)
         if case .prepare(let statement) = segment.content, let error = segment.error {
-            statement.failure = error
+            // Where it was hit by a cancellation, its queries learn only that it is not there, and are sent again.
+            if !segment.wasHitByCancellation { statement.failure = error }
             statements.forget(statement)
         }
         if segment.hasStalePlan { for statement in segment.statements { statements.forget(statement) } }

@@ -94,7 +94,6 @@ extension PostgresCore {
         let generation = links[slot].generation
         segment.cancellation = cancellation
         connection.isCancelling = true
-        connection.hasCancelled = true
         cancellationsUnderWay += 1
         pool.hold(slot)
         observe(.cancelRequested(connection: slot))

@@ -97,8 +97,7 @@ extension PostgresCore {
         guard let segment = connection.complete(at: now) else { return }
         if let next = connection.segments.first?.request, next.isFinished { watch(now + configuration.cancelDelay) }
         guard let request = segment.request else { return }
-        if let error = segment.error, !request.isFinished, mayResend(request, segment, error, on: connection) {
-            request.wasSentAgain = true
+        if segment.error != nil, !request.isFinished, mayResend(request, segment, on: connection) {
             if put(request, on: connection) == .refused { pool.completed(connection.slot) }
             return
         }
@@ -125,12 +124,15 @@ extension PostgresCore {
         request.finish(error.about(request.sql))
     }
 
-    /// True for an error that is no fault of the request and after which nothing of it was carried out: its plan was out of date,
-    /// or a cancellation meant for a neighbour hit it. Only outside a transaction, whose earlier statements would be lost.
-    private func mayResend(_ request: Request, _ segment: Segment, _ error: PostgresError, on connection: Connection) -> Bool {
-        guard connection.lease == nil, !request.wasSentAgain, request.kind == .query else { return false }
-        if segment.hasStalePlan { return segment.statements.allSatisfy { $0.failure == nil } }
-        return error.sqlState == "57014" && connection.hasCancelled && segment.cancellation == nil
+    /// True for an error that is no fault of the request and after which nothing of it was carried out: a cancellation meant for a
+    /// neighbour hit it, or its plan was out of date, which is tried once. Only outside a transaction, whose earlier statements would
+    /// be lost.
+    private func mayResend(_ request: Request, _ segment: Segment, on connection: Connection) -> Bool {
+        guard connection.lease == nil, request.kind == .query else { return false }
+        if segment.wasHitByCancellation { return true }
+        guard segment.hasStalePlan, !request.wasPreparedAgain, segment.statements.allSatisfy({ $0.failure == nil }) else { return false }
+        request.wasPreparedAgain = true
+        return true
     }
 
     /// Drops an open connection. What was in flight on it fails, and nothing else.

@@ -28,8 +28,8 @@ class Request: @unchecked Sendable {
     final var hasArrived = false
     /// True once the caller has its outcome; what is still in flight then is nobody's.
     private(set) final var isFinished = false
-    /// A request is sent again once at most.
-    final var wasSentAgain = false
+    /// A request whose plan was out of date is sent again once at most.
+    final var wasPreparedAgain = false
 
     init(
         _ kind: Kind, _ sql: String, _ parameters: [PostgresValue] = [], settings: PostgresSettings? = nil,
