@@ -1,0 +1,254 @@
+"""The scenarios. Each gives rows (contender, figures) and the thresholds that it is judged by."""
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import catalogue
+from load import IGNORED, cache_lookups, get, middle, require_equal, tool, wrk
+from machine import PeakMemory, Server, free_port
+from zipf import Checker
+
+CONNECTIONS = 64
+
+
+@dataclass
+class Threshold:
+    text: str
+    value: float
+    met: bool
+    unit: str = "×"
+
+
+@dataclass
+class Result:
+    name: str
+    title: str
+    rows: list = field(default_factory=list)  # (contender, figures)
+    thresholds: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+    def rate(self, contender):
+        return next((figures["rate"] for name, figures in self.rows if name == contender), None)
+
+    def at_least(self, factor, of, name="gateway"):
+        """Demands that `name` serve `factor` times what `of` does."""
+        ours, theirs = self.rate(name), self.rate(of)
+        if ours and theirs:
+            self.thresholds.append(Threshold(f"at least {factor:g} × {of}", ours / theirs, ours / theirs >= factor))
+
+
+class Run:
+    """What all scenarios share: the servers, the files with paths, and how long a round is."""
+
+    def __init__(self, directory, gateway, binary, password_file, quick):
+        self.directory, self.gateway, self.binary, self.password_file = Path(directory), gateway, binary, password_file
+        self.setting = {name: value for name, value in os.environ.items() if name.startswith("KABABEAT_")}
+        self.rounds, self.seconds, self.warm_up = (3, 2, 1) if quick else (5, 5, 3)
+        self.quick = quick
+        self.servers = []
+        self.ids = catalogue.identifiers(self.setting)
+        self.every = self.paths("every", (f"/api/beats/{identifier}" for identifier in self.ids))
+        self.thousand = self.paths("thousand", (f"/api/beats/{identifier}" for identifier in self.ids[:1000]))
+        self.one = self.paths("one", [f"/api/beats/{self.ids[0]}"])
+
+    def paths(self, name, lines):
+        file = self.directory / f"paths-{name}.txt"
+        file.write_text("".join(f"{line}\n" for line in lines))
+        return file
+
+    def start(self, name, argv, env=None):
+        port = free_port()
+        environment = {"PORT": str(port), **(env or {})}
+        server = Server(name, port, [part.format(port=port) for part in argv], environment, self.directory / f"{name}.log")
+        self.servers.append(server)
+        return server
+
+    def peer_environment(self, connections):
+        setting = self.setting
+        # The principal is the session's: cheaper than once a transaction, which is what the gateway has to do.
+        login = (f"postgres://{setting['KABABEAT_POSTGRES_USER']}:{setting['KABABEAT_POSTGRES_PASSWORD']}@{setting['KABABEAT_POSTGRES_HOST']}"
+                 f":{setting['KABABEAT_POSTGRES_PORT']}/{setting['KABABEAT_POSTGRES_DATABASE']}?options=-c%20kababeat.role%3Danonymous")
+        password = setting.get("KABABEAT_REDIS_PASSWORD")
+        redis = f"redis://{f':{password}@' if password else ''}{setting['KABABEAT_REDIS_HOST']}:{setting['KABABEAT_REDIS_PORT']}"
+        return {"POSTGRES_URL": login + connections, "REDIS_URL": redis, "MONGO_URI": setting["KABABEAT_MONGO_URI"],
+                "MONGO_DATABASE": setting["KABABEAT_MONGO_DATABASE"], "TZ": "UTC", "NODE_ENV": "production"}
+
+    def peer(self, name):
+        """The peer of that name, started at first need."""
+        for server in self.servers:
+            if server.name == name:
+                return server
+        if name == "Express":
+            program = Path(__file__).parent.parent / "peers" / "express" / "server.js"
+            return self.start(name, ["node", str(program)], self.peer_environment(""))
+        return self.start(name, [str(self.directory / "go-peer")], self.peer_environment("&sslmode=disable&pool_max_conns=8"))
+
+    def bare(self):
+        """A bare route with the bytes and as many fields as the gateway's cached detail."""
+        for _ in range(2):
+            body, fields = get(self.gateway, f"/api/beats/{self.ids[0]}")
+        file = self.directory / "body.json"
+        file.write_bytes(body)
+        carried = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in ("date", "content-length", "connection")]
+        return self.start("bare route", [str(self.directory / "benchbare"), "{port}", str(file), *carried])
+
+    def interleave(self, contenders):
+        """Rounds in turn, A B C A B C, after a warm-up of each; the medians with the most memory seen. `contenders`: name ->
+        (server or None, function of seconds)."""
+        for server, measure in contenders.values():
+            measure(self.warm_up)
+        rounds, memory = {name: [] for name in contenders}, dict.fromkeys(contenders, 0.0)
+        for _ in range(self.rounds):
+            for name, (server, measure) in contenders.items():
+                if server is None:
+                    rounds[name].append(measure(self.seconds))
+                    continue
+                with PeakMemory(server) as peak:
+                    rounds[name].append(measure(self.seconds))
+                memory[name] = max(memory[name], peak.megabytes)
+        return [(name, middle(rounds[name]) | {"memory": memory[name] or None}) for name in contenders]
+
+    def served(self, server, file, *how):
+        return server, lambda seconds: wrk(server, file, seconds, *how, connections=CONNECTIONS)
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+
+def cached_detail(run):
+    """Detail of one hot beat, and of a thousand, from the cache."""
+    bare, express = run.bare(), run.peer("Express")
+    results = []
+    for name, title, file in (("cached-one", "Cached detail, one beat", run.one), ("cached", "Cached detail, 1,000 beats", run.thousand)):
+        result = Result(name, title)
+        result.rows = run.interleave({
+            "gateway": run.served(run.gateway, file), "bare route": run.served(bare, file), "Express": run.served(express, file)})
+        result.at_least(0.75, "bare route")
+        result.at_least(4, "Express")
+        results.append(result)
+    return results
+
+
+def cold_detail(run):
+    """Merged detail past every cache, random beats of the whole catalogue."""
+    go, express = run.peer("Go"), run.peer("Express")
+    require_equal([run.gateway, go, express], [f"/api/beats/{identifier}" for identifier in run.ids[:20]])
+    ids = run.paths("ids", run.ids)
+
+    def find(threads, seconds):
+        return tool(run.directory / "find", run.setting["KABABEAT_MONGO_URI"], run.setting["KABABEAT_MONGO_DATABASE"], ids, seconds,
+                    threads, timeout=seconds + 60)
+
+    trials = {threads: find(threads, run.warm_up)["rate"] for threads in (1, 2, 4, 8, 16)}
+    best = max(trials, key=trials.get)
+    result = Result("cold", "Cold merged detail, random beats")
+    result.rows = run.interleave({
+        "gateway": run.served(run.gateway, run.every, "no-cache"), "Go": run.served(go, run.every, "no-cache"),
+        "Express": run.served(express, run.every, "no-cache"), "C loop": (None, lambda seconds: find(best, seconds))})
+    result.notes.append("C loop: one `find` by _id per beat over libmongoc, "
+                        + ", ".join(f"{threads}: {rate:,.0f}/s" for threads, rate in trials.items()) + f"; {best} threads went on.")
+    result.at_least(2, "C loop")
+    result.at_least(2.5, "Go")
+    result.at_least(6, "Express")
+    return [result]
+
+
+def browse(run):
+    """Lists with three conditions and a sort, 20 a page, past every cache."""
+    go, express = run.peer("Go"), run.peer("Express")
+    paths = catalogue.browse_paths(run.setting)
+    require_equal([run.gateway, go, express], paths[:: max(1, len(paths) // 20)][:20])
+    file = run.paths("browse", paths)
+    result = Result("browse", "Browse, three conditions and a sort, 20 a page, cold")
+    result.rows = run.interleave({
+        "gateway": run.served(run.gateway, file, "no-cache"), "Go": run.served(go, file, "no-cache"),
+        "Express": run.served(express, file, "no-cache")})
+    result.at_least(2, "Go")
+    result.notes.append(f"{len(paths)} different lists; answers compared beforehand, but for "
+                        + "; ".join(f"`{name}` ({why})" for name, why in IGNORED.items()) + ".")
+    return [result]
+
+
+def zipf(run):
+    """Zipf(1.0) reads of 10,000 beats with one change to a hundred reads, and a checker that looks for stale reads."""
+    ids = run.ids[:10_000]
+    file = run.paths("zipf", (f"/api/beats/{identifier}" for identifier in ids))
+    wrk(run.gateway, file, max(5, run.warm_up), "zipf", connections=CONNECTIONS)
+    checker, before = Checker(run.gateway, run.setting, ids), cache_lookups(run.gateway)
+    with PeakMemory(run.gateway) as peak:
+        figures = checker.run(0.01, lambda: wrk(run.gateway, file, run.rounds * run.seconds, "zipf", connections=CONNECTIONS))
+    lookups = {tier: count - before.get(tier, 0) for tier, count in cache_lookups(run.gateway).items()}
+    reads = sum(lookups.values())
+    hits = (lookups.get("l1", 0) + lookups.get("l2", 0)) / max(reads, 1)
+    figures["errors"] += checker.failed
+    result = Result("zipf", "Zipf(1.0) reads of 10,000 beats with 1 % invalidations", [("gateway", figures | {"memory": peak.megabytes})])
+    result.thresholds = [
+        Threshold("hits, at least 95 %", hits * 100, hits >= 0.95, "%"),
+        Threshold("changes to reads, at least 1 %", checker.changes / max(reads, 1) * 100, checker.changes >= 0.0095 * reads, "%"),
+        Threshold(f"stale reads among the checker's {checker.reads:,}, none", checker.stale, checker.stale == 0, ""),
+    ]
+    result.notes.append(f"{checker.changes:,} changes, each acknowledged by the gateway's relay; look-ups by tier: "
+                        + ", ".join(f"{tier} {count:,.0f}" for tier, count in lookups.items() if count) + ".")
+    return [result]
+
+
+def connections(run, total=10_000, active=500):
+    """10,000 open keep-alive connections, 500 of them busy."""
+    room = run.gateway.allow_files(total + 1000)
+    if room < total + 200:
+        raise SystemExit(f"the gateway may open {room} files, too few for {total} connections: raise the hard limit (ulimit -Hn)")
+    with PeakMemory(run.gateway) as peak:
+        figures = tool(run.directory / "connections", run.gateway.port, total, active, run.rounds * run.seconds,
+                       f"/api/beats/{run.ids[0]}", timeout=300)
+    result = Result("connections", f"{total:,} open connections, {active} busy", [("gateway", figures | {"memory": peak.megabytes})])
+    result.thresholds = [
+        Threshold(f"open, {total:,}", figures["open"], figures["open"] == total, ""),
+        Threshold("errors, none", figures["errors"], figures["errors"] == 0, ""),
+        Threshold("memory under 400 MB", peak.megabytes, peak.megabytes < 400, "MB"),
+    ]
+    return [result]
+
+
+def size(run):
+    """Cold merged detail on 5,000 and on 500,000 beats."""
+    contenders, counts = {}, (5_000, 50_000 if run.quick else 500_000)
+    for count in counts:
+        setting = sized_catalogue(run, count)
+        ids = catalogue.identifiers({**run.setting, **setting})
+        server = run.start(f"{count:,} beats", [run.binary, "serve"], setting | {"KABABEAT_HTTP_PORT": "{port}"})
+        contenders[f"{count:,} beats"] = run.served(
+            server, run.paths(f"size-{count}", (f"/api/beats/{identifier}" for identifier in ids)), "no-cache")
+    result = Result("size", "Cold merged detail by size of the catalogue", run.interleave(contenders))
+    small, large = (result.rate(f"{count:,} beats") for count in counts)
+    result.thresholds = [Threshold(f"{counts[1]:,} beats cost as much within 20 %", large / small, large / small >= 0.8)]
+    return [result]
+
+
+def sized_catalogue(run, count):
+    """The settings of a database pair with `count` beats, which is made at the first run and kept."""
+    name = f"kababeat_bench_{count}"
+    setting = {"KABABEAT_POSTGRES_DATABASE": name, "KABABEAT_MONGO_DATABASE": name, "KABABEAT_REDIS_ENABLED": "false"}
+    done = run.directory / f"{name}.imported"
+    environment = {**os.environ, **setting}
+    if done.exists():
+        return setting
+    print(f"importing {count:,} beats", flush=True)
+    file = run.directory / f"{name}.ndjson"
+    catalogue.multiply(run.directory.parent / "demo-data" / "catalogue.ndjson", file, count)
+    superuser = {**environment, "PGPASSWORD": Path(run.password_file).read_text().strip()}
+    connect = ["psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--host", run.setting["KABABEAT_POSTGRES_HOST"],
+               "--port", run.setting["KABABEAT_POSTGRES_PORT"], "--username", "postgres", "--dbname", "postgres"]
+    owner = run.setting["KABABEAT_POSTGRES_OWNER"]
+    subprocess.run([*connect, "--command", f"DROP DATABASE IF EXISTS {name}", "--command", f"CREATE DATABASE {name} OWNER {owner}"],
+                   env=superuser, check=True)
+    for command in (["migrate"], ["import", str(file)]):
+        subprocess.run([run.binary, *command], env=environment, check=True)
+    file.unlink()
+    done.touch()
+    return setting
+
+
+ALL = {"cached": cached_detail, "cold": cold_detail, "browse": browse, "zipf": zipf, "connections": connections, "size": size}
