@@ -43,12 +43,18 @@ func withMongo<T>(
     } catch {
         result = .failure(error)
     }
+    // A test may have shut its client down.
+    if await mongoError({ try await drop(client) }) != nil {
+        let other = try MongoClient(configuration)
+        try await drop(other)
+        await other.shutdown()
+    }
     await client.shutdown()
-    configuration.threads = 1
-    let cleaner = try MongoClient(configuration)
-    try await cleaner.run(deadline: soon) { _ = try $0.writeCommand(["dropDatabase": 1]) }
-    await cleaner.shutdown()
     return try result.get()
+}
+
+private func drop(_ client: MongoClient) async throws {
+    try await client.run(deadline: soon) { try $0.writeCommand(["dropDatabase": 1]) }
 }
 
 /// Far enough for anything that is to succeed.
