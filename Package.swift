@@ -97,6 +97,6 @@ let package = Package(
         tests("MongoClientTests", ["MongoClient"]),
 
         // MARK: Tests against the real stores
-        tests("IntegrationTests", ["Contract", "MongoClient", "PostgresClient", "RedisClient"]),
+        tests("IntegrationTests", ["MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema"]),
     ]
 )

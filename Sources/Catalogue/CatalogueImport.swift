@@ -32,8 +32,11 @@ public struct CatalogueProgress: Sendable {
 public struct CatalogueImport: Sendable {
     /// Lines in one statement.
     private static let batch = 500
-    /// Batches that may wait in the outbox before reading pauses.
+    /// Batches being written at once.
     private static let writers = 2
+
+    /// How long the last batches may take to reach MongoDB after all lines are committed.
+    private static let drainLimit = Duration.seconds(60)
 
     private let store: CatalogueStore
     private let audio: CatalogueAudio
@@ -54,13 +57,13 @@ public struct CatalogueImport: Sendable {
         do {
             let progress = try await importLines(reader, path, onInvalid, onProgress)
             await reader.finish()
-            delivery.cancel()
+            relay.stop()
             await delivery.value
-            try await relay.drain()
+            try await relay.drain(within: Self.drainLimit)
             return progress
         } catch {
             await reader.finish()
-            delivery.cancel()
+            relay.stop()
             await delivery.value
             throw error as? CatalogueError ?? .store(Self.describe(error))
         }

@@ -78,7 +78,7 @@ public struct GatewayService: Service {
         let relayTask = Task { await relay.run() }
         let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
         defer {
-            relayTask.cancel()
+            relay.stop()
             listenTask.cancel()
         }
         let group = ServiceGroup(configuration: .init(services: [server], logger: logger))
@@ -87,7 +87,7 @@ public struct GatewayService: Service {
         } onGracefulShutdown: {
             Task { await group.triggerGracefulShutdown() }
         }
-        relayTask.cancel()
+        relay.stop()
         await relayTask.value
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))

@@ -30,7 +30,7 @@ public struct Settings: Sendable {
         let known = Set(Setting.all.map(\.variable))
         let written = try file.map { path throws(SettingsError) in try Self.read(path) } ?? [:]
         for name in written.keys.sorted() where !known.contains(name) { throw .unknown(name: name, origin: "the settings file") }
-        for name in environment.keys.sorted() where name.hasPrefix("KABABEAT_") && !known.contains(name) {
+        for name in environment.keys.sorted() where name.hasPrefix("KABABEAT_") && !known.contains(name) && !Self.isOfScripts(name) {
             throw .unknown(name: name, origin: "the environment")
         }
         let flagVariables = Dictionary(Setting.all.compactMap { setting in flags[setting.key].map { (setting.variable, $0) } }) { first, _ in first }
@@ -44,6 +44,9 @@ public struct Settings: Sendable {
         ).scoped(to: "kababeat")
         try check()
     }
+
+    /// What the test scripts tell each other by environment.
+    private static func isOfScripts(_ name: String) -> Bool { name.hasPrefix("KABABEAT_TEST_") || name == "KABABEAT_BINARY" }
 
     /// The value in force as text.
     public func text(_ key: String) -> String {

@@ -109,7 +109,7 @@ extension MongoSession {
                 let data = try Self.chunk(of: chunkSize, from: next)
                 isAtEnd = data.count < chunkSize
                 guard !data.isEmpty else { break }
-                chunks.append(["files_id": id, "n": .int64(number), "data": .binary(data)])
+                chunks.append(["files_id": id, "n": .int32(Int32(clamping: number)), "data": .binary(data)])
                 number += 1
                 length += Int64(data.count)
             }

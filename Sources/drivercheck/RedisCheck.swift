@@ -47,6 +47,8 @@ private final class RedisCheck: Sendable {
 
     private var soon: ContinuousClock.Instant { .now + .seconds(20) }
 
+    private var freshKey: RedisArgument { .text("\(prefix)\(UInt64.random(in: .min ... .max))") }
+
     func shutdown() async { await client.shutdown() }
 
     // MARK: Everything, side by side
@@ -91,7 +93,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func values(_ turn: Int) async throws {
-        let key = RedisArgument.text("\(prefix)value:\(turn)")
+        let key = RedisArgumentfreshKey
         let bytes = (0...255).map { UInt8($0) } + Array("\r\n$-1\r\n".utf8)
         _ = try await client.send(RedisCommand("SET", key, .bytes(bytes), "PX", 60_000), deadline: soon)
         try expect(try await client.send(RedisCommand("GET", key), deadline: soon) == .string(bytes), "a value came back wrong")
@@ -100,7 +102,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func largeValue(_ turn: Int) async throws {
-        let key = RedisArgument.text("\(prefix)large:\(turn)")
+        let key = RedisArgumentfreshKey
         let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: turn), count: 1 << 20)
         let replies = try await client.send(
             [RedisCommand("SET", key, .bytes(bytes)), RedisCommand("GET", key), RedisCommand("DEL", key)], deadline: soon)
@@ -108,7 +110,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func pipeline(_ turn: Int) async throws {
-        let key = RedisArgument.text("\(prefix)list:\(turn)")
+        let key = RedisArgumentfreshKey
         var commands = (0..<50).map { RedisCommand("RPUSH", key, .integer($0)) }
         commands += [RedisCommand("INCR", key), RedisCommand("LRANGE", key, 0, -1), RedisCommand("DEL", key)]
         let replies = try await client.send(commands, deadline: soon)
@@ -138,7 +140,9 @@ private final class RedisCheck: Sendable {
     private func deadline(_ turn: Int) async throws {
         do {
             _ = try await client.send(RedisCommand("GET", "x"), deadline: .now + .microseconds(turn % 7 * 50))
-        } catch where error.code == .timeout {}
+        } catch {
+            guard error.code == .timeout else { throw error }
+        }
     }
 
     private func cancellation(_ turn: Int) async throws {
@@ -152,7 +156,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func subscription(_ turn: Int) async throws {
-        let channel = "\(prefix)channel:\(turn):\(UInt32.random(in: .min ... .max))"
+        let channel = "\(prefix)channel:\(UInt64.random(in: .min ... .max))"
         let heard = Task { try await hearOne(channel) }
         // A publication may have been lost with its connection; nobody repeats it then.
         try await Task.sleep(for: .milliseconds(20))
@@ -185,7 +189,9 @@ private final class RedisCheck: Sendable {
     private func readImpatiently() async throws {
         do {
             _ = try await client.send(RedisCommand("GET", "x"), deadline: .now + .milliseconds(2))
-        } catch where error.code == .timeout || error.code == .breakerOpen {}
+        } catch {
+            guard [.timeout, .breakerOpen].contains(error.code) else { throw error }
+        }
     }
 
     private func clientLife(_ turn: Int) async throws {

@@ -119,22 +119,36 @@ struct SharedTier: Sendable {
 
     private static let dropScript = RedisScript(
         """
-        local floor = redis.call('GET', KEYS[1])
-        if not floor or tonumber(floor) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-        for index = 2, #KEYS do redis.call('DEL', KEYS[index]) end
+        local width = tonumber(ARGV[1])
+        for index = 0, #KEYS / width - 1 do
+            local floor, version = KEYS[index * width + 1], ARGV[index + 3]
+            local known = redis.call('GET', floor)
+            if not known or tonumber(known) < tonumber(version) then redis.call('SET', floor, version, 'PX', ARGV[2]) end
+            redis.call('DEL', unpack(KEYS, index * width + 2, (index + 1) * width))
+        end
         return 1
         """)
+    private static let dropBatch = 100
+    /// Announcing is no request's business: it may wait longer than a read.
+    private static let announceDeadline = Duration.seconds(1)
 
     /// Makes every older body unreadable and every older fill refused, in all gateways. Throws where Redis did not say that it is so.
     func drop(_ announcements: [Announcement], representations: [Representation]) async throws(RedisError) {
-        for announcement in announcements {
-            let keys = representations.filter { $0.kind == announcement.kind }.map { $0.sharedKey(announcement.id) }
-            _ = try await redis.evaluate(
-                Self.dropScript, keys: [Representation.floorKey(announcement.kind, announcement.id)] + keys,
-                arguments: [.integer(announcement.version), .integer(Self.floorMilliseconds)], deadline: .now + deadline)
+        for (kind, announcements) in Dictionary(grouping: announcements, by: \.kind) {
+            let representations = representations.filter { $0.kind == kind }
+            guard !representations.isEmpty else { continue }
+            for start in stride(from: 0, to: announcements.count, by: Self.dropBatch) {
+                let batch = announcements[start..<min(start + Self.dropBatch, announcements.count)]
+                let keys = batch.flatMap { announcement in
+                    [Representation.floorKey(kind, announcement.id)] + representations.map { $0.sharedKey(announcement.id) }
+                }
+                let arguments: [RedisArgument] =
+                    [.integer(Int64(representations.count + 1)), .integer(Self.floorMilliseconds)] + batch.map { .integer($0.version) }
+                _ = try await redis.evaluate(Self.dropScript, keys: keys, arguments: arguments, deadline: .now + Self.announceDeadline)
+            }
         }
         _ = try await redis.send(
-            RedisCommand("PUBLISH", .text(Self.channel), .bytes(Self.encode(announcements))), deadline: .now + deadline)
+            RedisCommand("PUBLISH", .text(Self.channel), .bytes(Self.encode(announcements))), deadline: .now + Self.announceDeadline)
     }
 
     // MARK: Announcements on the wire

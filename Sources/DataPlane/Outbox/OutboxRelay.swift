@@ -13,6 +13,7 @@ public final class OutboxRelay: Sendable {
     private let cache: EntityCache
     private let observer: any Observer
     private let wake = WakeUp()
+    private let isStopped = Atomic(false)
 
     /// Rows under one lease.
     private static let batch: Int64 = 500
@@ -29,9 +30,9 @@ public final class OutboxRelay: Sendable {
     /// Says that a transaction of this process has committed: there is something to deliver.
     public func poke() { wake.signal() }
 
-    /// Delivers until the task is cancelled.
+    /// Delivers until `stop`. A delivery that has begun is finished, so that no lease is left behind.
     public func run() async {
-        while !Task.isCancelled {
+        while !isStopped.load(ordering: .acquiring) {
             switch await deliver() {
             case .delivered(let count) where count > 0: continue
             case .delivered: await wake.wait(atMost: Self.idle)
@@ -40,14 +41,24 @@ public final class OutboxRelay: Sendable {
         }
     }
 
-    /// Delivers until nothing is due. Throws the problem that kept it from that.
-    public func drain() async throws(Problem) {
+    /// Ends `run` after the delivery under way.
+    public func stop() {
+        isStopped.store(true, ordering: .releasing)
+        wake.signal()
+    }
+
+    /// Delivers until nothing is pending, whoever left it there. Throws the last problem where that takes longer than `limit`.
+    public func drain(within limit: Duration) async throws(Problem) {
+        let deadline = ContinuousClock.now + limit
         while true {
-            switch await deliver() {
-            case .delivered(0): return
-            case .delivered: continue
-            case .failed(let problem): throw problem
+            let delivery = await deliver()
+            if case .delivered(let count) = delivery, count > 0 { continue }
+            guard try await store.hasPending() else { return }
+            guard ContinuousClock.now < deadline else {
+                if case .failed(let problem) = delivery { throw problem }
+                throw Problem(.timeout, "Some changes are not delivered yet; a running gateway goes on with them.")
             }
+            await wake.wait(atMost: Self.idle)
         }
     }
 

@@ -73,4 +73,13 @@ struct OutboxStore: Sendable {
         _ = try await postgres.rows(
             Self.postpone, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout, observer: observer)
     }
+
+    private static let pending = PostgresStatement<Bool>("SELECT EXISTS (SELECT FROM outbox WHERE state = 'pending')") {
+        row throws(PostgresError) in try row.bool(0)
+    }
+
+    /// Whether anything still waits to be delivered; dead letters do not count.
+    func hasPending() async throws(Problem) -> Bool {
+        try await postgres.rows(Self.pending, [], as: .system, within: timeout, observer: observer).first ?? false
+    }
 }
