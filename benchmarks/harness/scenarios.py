@@ -172,14 +172,24 @@ def browse(run):
     return [result]
 
 
+def warm_cache(gateway, file, rounds=10):
+    """Reads all paths alike until the cache has nearly all: one that has been up for a while holds the rare ones too."""
+    for _ in range(rounds):
+        before = cache_lookups(gateway)
+        wrk(gateway, file, 5, connections=CONNECTIONS)
+        new = {tier: count - before.get(tier, 0) for tier, count in cache_lookups(gateway).items()}
+        if new.get("miss", 0) < 0.01 * sum(new.values()):
+            return
+
+
 def zipf(run):
     """Zipf(1.0) reads of 10,000 beats with one change to a hundred reads, and a checker that looks for stale reads."""
     ids = run.ids[:10_000]
     file = run.paths("zipf", (f"/api/beats/{identifier}" for identifier in ids))
-    wrk(run.gateway, file, max(5, run.warm_up), "zipf", connections=CONNECTIONS)
+    warm_cache(run.gateway, file)
     checker, before = Checker(run.gateway, run.setting, ids), cache_lookups(run.gateway)
     with PeakMemory(run.gateway) as peak:
-        figures = checker.run(0.01, lambda: wrk(run.gateway, file, run.rounds * run.seconds, "zipf", connections=CONNECTIONS))
+        figures = checker.run(0.012, lambda: wrk(run.gateway, file, run.rounds * run.seconds, "zipf", connections=CONNECTIONS))
     lookups = {tier: count - before.get(tier, 0) for tier, count in cache_lookups(run.gateway).items()}
     reads = sum(lookups.values())
     hits = (lookups.get("l1", 0) + lookups.get("l2", 0)) / max(reads, 1)
@@ -187,7 +197,7 @@ def zipf(run):
     result = Result("zipf", "Zipf(1.0) reads of 10,000 beats with 1 % invalidations", [("gateway", figures | {"memory": peak.megabytes})])
     result.thresholds = [
         Threshold("hits, at least 95 %", hits * 100, hits >= 0.95, "%"),
-        Threshold("changes to reads, at least 1 %", checker.changes / max(reads, 1) * 100, checker.changes >= 0.0095 * reads, "%"),
+        Threshold("changes to reads, at least 1 %", checker.changes / max(reads, 1) * 100, checker.changes >= 0.01 * reads, "%"),
         Threshold(f"stale reads among the checker's {checker.reads:,}, none", checker.stale, checker.stale == 0, ""),
     ]
     result.notes.append(f"{checker.changes:,} changes, each acknowledged by the gateway's relay; look-ups by tier: "

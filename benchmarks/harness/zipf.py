@@ -115,7 +115,7 @@ class Checker:
         connection.close()
 
     def run(self, share, load):
-        """Runs `load` while one change goes with 1/`share` reads; gives what `load` gave."""
+        """Runs `load` while `share` changes go with each read; gives what `load` gave."""
         threads = [threading.Thread(target=self._keep_reading, args=(seed,), daemon=True) for seed in range(1, READERS + 1)]
         threads.append(threading.Thread(target=self._keep_changing, args=(share,), daemon=True))
         for thread in threads:
