@@ -69,7 +69,7 @@ let package = Package(
         library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
         library("HTTPAPI", ["Contract", "JSON", hummingbirdCore, httpTypes, logging, nioCore, nioHTTPTypes, serviceLifecycle]),
         library("Observability", ["Contract", "JSON", logging]),
-        library("Schema", ["Contract", "MongoClient", "PostgresClient"]),
+        library("Schema", ["MongoClient", "PostgresClient"]),
 
         // MARK: Features: none imports another
         library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", nioCore]),

@@ -43,6 +43,7 @@ public struct BeatProjector: Projector {
         let price: Int64?
         let isFeatured: Bool
         let createdAt: Timestamp
+        let updatedAt: Timestamp
         let staged: String?
     }
 
@@ -50,7 +51,7 @@ public struct BeatProjector: Projector {
         """
         SELECT beats.id, beats.version, beats.status = 'published' AND users.status = 'active', beats.deleted_at IS NOT NULL,
                beats.title, beats.creator_id, coalesce(users.display_name, users.username), beats.currency, beats.price,
-               beats.is_featured, beats.created_at, staged.content
+               beats.is_featured, beats.created_at, beats.updated_at, staged.content
         FROM beats JOIN users ON users.id = beats.creator_id
              LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id AND staged.version <= beats.version
         WHERE beats.id = ANY($1)
@@ -61,7 +62,8 @@ public struct BeatProjector: Projector {
             id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), isPublished: try row.bool(2), isDeleted: try row.bool(3),
             title: try row.text(4), creator: EntityID(rawValue: try row.uuid(5)), artistName: try row.text(6), currency: currency,
             price: try row.numericMinorUnitsOrNil(8, scale: Currency(code: currency)?.digits ?? 2), isFeatured: try row.bool(9),
-            createdAt: Timestamp(microseconds: try row.timestampMicroseconds(10)), staged: try row.jsonOrNil(11))
+            createdAt: Timestamp(microseconds: try row.timestampMicroseconds(10)),
+            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(11)), staged: try row.jsonOrNil(12))
     }
 
     private func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
@@ -166,8 +168,12 @@ enum BeatDocuments {
         ["_id": .uuid(state.id.rawValue), "v": ["$lt": .int64(state.version)]]
     }
 
+    /// Keeps the fence while a late delivery of an older version may still come; MongoDB removes it after a month.
     static func tombstone(_ state: BeatProjector.State) -> BSONDocument {
-        ["_id": .uuid(state.id.rawValue), "v": .int64(state.version), "deleted": true, "deletedAt": .date(milliseconds: state.createdAt.milliseconds)]
+        [
+            "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "deleted": true,
+            "deletedAt": .date(milliseconds: state.updatedAt.milliseconds),
+        ]
     }
 
     static func contentWrite(_ state: BeatProjector.State, _ content: BeatContentDocument?) -> MongoWrite {

@@ -19,6 +19,10 @@ public enum Commands {
     /// Serves until SIGINT or SIGTERM.
     public static func serve(_ settings: Settings) async throws {
         let gateway = try GatewayService(settings: settings)
+        let pending = try await gateway.pendingMigrations()
+        guard pending.isEmpty else {
+            throw Failure(description: "the databases lack \(pending.joined(separator: ", ")); run `kababeat migrate` first")
+        }
         let group = ServiceGroup(
             configuration: .init(
                 services: [gateway], gracefulShutdownSignals: [.sigint, .sigterm], logger: Logger(label: "kababeat") {
@@ -42,7 +46,7 @@ public enum Commands {
             if summary.steps.isEmpty { report("up to date: \(summary.unchanged) files") }
         } catch {
             await stores.shutdown()
-            throw Failure(description: error.description)
+            throw Failure(description: error.debugDescription)
         }
         await stores.shutdown()
     }

@@ -8,6 +8,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Observability
+import Schema
 import ServiceLifecycle
 
 /// The whole gateway: the one place that knows every feature and every client. `serve` runs it; tests start the same object.
@@ -63,6 +64,21 @@ public struct GatewayService: Service {
         let metrics = Metrics(routes: routes.map(\.name))
         metrics.register { Self.gauges(stores, cache, edge) }
         late.begin(metrics: metrics, logger: EventLogger(logger))
+    }
+
+    /// What `kababeat migrate` would apply. A store that does not answer is no reason not to start: reads say what is missing.
+    func pendingMigrations() async throws -> [String] {
+        do throws(SchemaError) {
+            return try await SchemaMigrator(
+                postgres: stores.postgres, mongo: stores.mongo, sqlDirectory: settings.text("sql.directory"),
+                mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"), gatewayPassword: "",
+                timeLimit: .seconds(5)
+            ).pending()
+        } catch {
+            guard error.isUnavailable else { throw Commands.Failure(description: error.debugDescription) }
+            observer.observe(.lifecycle("a store does not answer, so its schema was not checked: \(error.description)"))
+            return []
+        }
     }
 
     /// Everything that is ever cached.

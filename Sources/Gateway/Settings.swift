@@ -124,8 +124,10 @@ public struct Settings: Sendable {
             connections: connections ?? checked("postgres.connections"))
     }
 
-    func mongo() -> MongoConfiguration {
+    /// Making an index on a large collection takes its time; nothing that serves may.
+    func mongo(asOwner: Bool = false) -> MongoConfiguration {
         var configuration = MongoConfiguration(uri: text("mongo.uri"), database: text("mongo.database"))
+        if asOwner { configuration.socketTimeout = .seconds(600) }
         configuration.threads = checked("mongo.threads")
         return configuration
     }

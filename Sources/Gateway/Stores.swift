@@ -18,7 +18,7 @@ struct Stores: Sendable {
         postgres = PostgresClient(settings.postgres(asOwner: asOwner), reactor: reactor) { event in
             if let note = Self.note(event) { observer.observe(.storeNote(.postgres, note)) }
         }
-        mongo = try MongoClient(settings.mongo()) { event in
+        mongo = try MongoClient(settings.mongo(asOwner: asOwner)) { event in
             if case .log(.error, _, let message) = event { observer.observe(.storeNote(.mongo, message)) }
         }
         let reactor = reactor

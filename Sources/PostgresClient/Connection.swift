@@ -111,11 +111,13 @@ final class Connection {
 
     var errorMessage: String { PQerrorMessage(pointer).map { String(cString: $0) } ?? "" }
 
+    var isBroken: Bool { PQstatus(pointer) == CONNECTION_BAD }
+
     var isIdleOutsideTransaction: Bool { PQtransactionStatus(pointer) == PQTRANS_IDLE }
 
     // MARK: Connecting
 
-    func start() -> Progress { PQstatus(pointer) == CONNECTION_BAD ? .failed : .wantsWrite }
+    func start() -> Progress { isBroken ? .failed : .wantsWrite }
 
     func proceed() -> Progress {
         switch PQconnectPoll(pointer) {

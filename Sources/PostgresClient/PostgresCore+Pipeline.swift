@@ -43,8 +43,13 @@ extension PostgresCore {
                 }
                 complete(connection, at: now)
             case .end:
-                // An answer ends once; libpq would go on saying so only if it and we disagree on what is in flight.
+                // An answer ends once; libpq goes on saying so where the connection broke amid it, or where we disagree on what is in
+                // flight.
                 ends += 1
+                if ends > 1, connection.isBroken {
+                    lose(connection, connection.errorMessage)
+                    return false
+                }
                 if ends > 1 { return fail(connection, "an answer too many") }
                 connection.segments.first?.answered += 1
             case .result(let result):

@@ -144,7 +144,13 @@ public final class Reactor: SerialExecutor {
     public func cancel(_ timer: Timer) {
         requireThread()
         confined.timers[timer] = nil
+        // Cancelled ones are dropped once they are most of the heap, so that many far deadlines that are met do not pile up.
+        guard confined.order.count > 2 * confined.timers.count + 64 else { return }
+        confined.order.keep { confined.timers[Timer(deadline: $0.deadline, serial: $0.serial)] != nil }
     }
+
+    /// Scheduled calls, with those cancelled ones that are not yet forgotten.
+    var waitingTimers: Int { confined.order.count }
 
     // MARK: The thread
 
@@ -259,9 +265,10 @@ public final class Reactor: SerialExecutor {
             confined.order.removeFirst()
         }
         guard let next = confined.order.first else { return -1 }
-        let wait = next.deadline - .now
-        let milliseconds = wait.components.seconds * 1000 + (wait.components.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
-        return Int32(clamping: max(0, milliseconds))
+        let (seconds, attoseconds) = (next.deadline - .now).components
+        // A wait that is too long for epoll is cut short, and gone on with.
+        let milliseconds = min(max(0, seconds), 1_000_000) * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+        return Int32(max(0, milliseconds))
     }
 
     private func control(_ operation: Int32, _ descriptor: Int32, read: Bool, write: Bool) {

@@ -1,4 +1,5 @@
-/// A binary min-heap of deadlines; ties go to the earlier serial. Cancelled entries stay until they surface.
+/// A binary min-heap of deadlines; ties go to the earlier serial. Cancelled entries stay until they surface or
+/// `keep` drops them.
 struct TimerHeap {
     struct Entry {
         let deadline: ContinuousClock.Instant
@@ -12,6 +13,14 @@ struct TimerHeap {
     private var entries: [Entry] = []
 
     var first: Entry? { entries.first }
+
+    var count: Int { entries.count }
+
+    /// Forgets the entries that are not wanted any more.
+    mutating func keep(_ isWanted: (Entry) -> Bool) {
+        // Sorted is a heap.
+        entries = entries.filter(isWanted).sorted(by: Entry.precedes)
+    }
 
     mutating func push(_ deadline: ContinuousClock.Instant, _ serial: UInt64) {
         entries.append(Entry(deadline: deadline, serial: serial))

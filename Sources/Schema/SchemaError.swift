@@ -30,6 +30,17 @@ public enum SchemaError: Error, Sendable {
     case mongo(MongoError)
 }
 
+extension SchemaError {
+    /// Whether a store could not be asked, so that nothing is said of its schema.
+    public var isUnavailable: Bool {
+        switch self {
+        case .postgres(let error): error.isUnavailable
+        case .mongo(let error): error.isUnavailable
+        default: false
+        }
+    }
+}
+
 extension SchemaError: CustomStringConvertible, CustomDebugStringConvertible {
     public var description: String {
         switch self {

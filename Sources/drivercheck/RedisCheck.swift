@@ -93,7 +93,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func values(_ turn: Int) async throws {
-        let key = RedisArgumentfreshKey
+        let key = freshKey
         let bytes = (0...255).map { UInt8($0) } + Array("\r\n$-1\r\n".utf8)
         _ = try await client.send(RedisCommand("SET", key, .bytes(bytes), "PX", 60_000), deadline: soon)
         try expect(try await client.send(RedisCommand("GET", key), deadline: soon) == .string(bytes), "a value came back wrong")
@@ -102,7 +102,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func largeValue(_ turn: Int) async throws {
-        let key = RedisArgumentfreshKey
+        let key = freshKey
         let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: turn), count: 1 << 20)
         let replies = try await client.send(
             [RedisCommand("SET", key, .bytes(bytes)), RedisCommand("GET", key), RedisCommand("DEL", key)], deadline: soon)
@@ -110,7 +110,7 @@ private final class RedisCheck: Sendable {
     }
 
     private func pipeline(_ turn: Int) async throws {
-        let key = RedisArgumentfreshKey
+        let key = freshKey
         var commands = (0..<50).map { RedisCommand("RPUSH", key, .integer($0)) }
         commands += [RedisCommand("INCR", key), RedisCommand("LRANGE", key, 0, -1), RedisCommand("DEL", key)]
         let replies = try await client.send(commands, deadline: soon)
