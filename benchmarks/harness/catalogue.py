@@ -64,6 +64,29 @@ def browse_paths(setting, count=300):
     return sorted(paths)
 
 
+def is_imported(setting, count):
+    """Whether the database holds `count` beats, all of them delivered to MongoDB."""
+    command, env = psql(setting, "--command", "SELECT (SELECT count(*) FROM beats), (SELECT count(*) FROM outbox)", role="system")
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip() == f"{count}|0"
+
+
+def _superuser(setting, password_file, statement):
+    with open(password_file) as file:
+        env = {**os.environ, "PGPASSWORD": file.read().strip()}
+    command = ["psql", "--quiet", "--no-psqlrc", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1",
+               "--host", setting["KABABEAT_POSTGRES_HOST"], "--port", setting["KABABEAT_POSTGRES_PORT"],
+               "--username", "postgres", "--dbname", "postgres", "--command", statement]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def database_exists(setting, password_file, name):
+    return _superuser(setting, password_file, f"SELECT 1 FROM pg_database WHERE datname = '{name}'") == "1"
+
+
+def create_database(setting, password_file, name):
+    _superuser(setting, password_file, f"CREATE DATABASE {name} OWNER {setting['KABABEAT_POSTGRES_OWNER']}")
+
+
 def multiply(source, target, count):
     """Writes a catalogue of `count` beats: the lines of `source` over and over, each round under ids and titles of its own.
 

@@ -14,7 +14,8 @@ def arguments():
     parser.add_argument("--directory", type=Path)
     parser.add_argument("--gateway-pid", type=int)
     parser.add_argument("--gateway-binary")
-    parser.add_argument("--superuser-password")
+    parser.add_argument("--superuser-password", metavar="FILE")
+    parser.add_argument("--catalogue", metavar="FILE")
     return parser.parse_args()
 
 
@@ -36,7 +37,7 @@ def main():
     here = Path(__file__).resolve().parent.parent
     before = facts(here)
     gateway = Server("gateway", int(os.environ["KABABEAT_HTTP_PORT"]), pid=options.gateway_pid)
-    run = Run(options.directory, gateway, options.gateway_binary, options.superuser_password, options.quick)
+    run = Run(options.directory, gateway, options.gateway_binary, options.superuser_password, options.catalogue, options.quick)
     results = []
     try:
         for name in chosen:

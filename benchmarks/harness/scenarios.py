@@ -42,8 +42,9 @@ class Result:
 class Run:
     """What all scenarios share: the servers, the files with paths, and how long a round is."""
 
-    def __init__(self, directory, gateway, binary, password_file, quick):
-        self.directory, self.gateway, self.binary, self.password_file = Path(directory), gateway, binary, password_file
+    def __init__(self, directory, gateway, binary, password_file, source, quick):
+        self.directory, self.gateway, self.binary = Path(directory), gateway, binary
+        self.password_file, self.source = password_file, source
         self.setting = {name: value for name, value in os.environ.items() if name.startswith("KABABEAT_")}
         self.rounds, self.seconds, self.warm_up = (3, 2, 1) if quick else (5, 5, 3)
         self.quick = quick
@@ -60,7 +61,8 @@ class Run:
 
     def start(self, name, argv, env=None):
         port = free_port()
-        environment = {"PORT": str(port), **(env or {})}
+        environment = {"PORT": "{port}", **(env or {})}
+        environment = {name: value.replace("{port}", str(port)) for name, value in environment.items()}
         server = Server(name, port, [part.format(port=port) for part in argv], environment, self.directory / f"{name}.log")
         self.servers.append(server)
         return server
@@ -241,23 +243,17 @@ def sized_catalogue(run, count):
     """The settings of a database pair with `count` beats, which is made at the first run and kept."""
     name = f"kababeat_bench_{count}"
     setting = {"KABABEAT_POSTGRES_DATABASE": name, "KABABEAT_MONGO_DATABASE": name, "KABABEAT_REDIS_ENABLED": "false"}
-    done = run.directory / f"{name}.imported"
+    if not catalogue.database_exists(run.setting, run.password_file, name):
+        catalogue.create_database(run.setting, run.password_file, name)
     environment = {**os.environ, **setting}
-    if done.exists():
+    subprocess.run([run.binary, "migrate"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    if catalogue.is_imported({**run.setting, **setting}, count):
         return setting
-    print(f"importing {count:,} beats", flush=True)
+    print(f"importing {count:,} beats, once", flush=True)
     file = run.directory / f"{name}.ndjson"
-    catalogue.multiply(run.directory.parent / "demo-data" / "catalogue.ndjson", file, count)
-    superuser = {**environment, "PGPASSWORD": Path(run.password_file).read_text().strip()}
-    connect = ["psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--host", run.setting["KABABEAT_POSTGRES_HOST"],
-               "--port", run.setting["KABABEAT_POSTGRES_PORT"], "--username", "postgres", "--dbname", "postgres"]
-    owner = run.setting["KABABEAT_POSTGRES_OWNER"]
-    subprocess.run([*connect, "--command", f"DROP DATABASE IF EXISTS {name}", "--command", f"CREATE DATABASE {name} OWNER {owner}"],
-                   env=superuser, check=True)
-    for command in (["migrate"], ["import", str(file)]):
-        subprocess.run([run.binary, *command], env=environment, check=True)
+    catalogue.multiply(run.source, file, count)
+    subprocess.run([run.binary, "import", str(file)], env=environment, check=True)
     file.unlink()
-    done.touch()
     return setting
 
 
