@@ -88,13 +88,13 @@ import Testing
         }
     }
 
-    /// The error that `body` throws, recording an issue where it throws none.
+    /// The error that `body` throws, recording an issue where it throws none and must.
     static func failure(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> some Any
+        orNone: Bool = false, sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> some Any
     ) async -> PostgresError? {
         do {
             _ = try await body()
-            Issue.record("no error was thrown", sourceLocation: sourceLocation)
+            if !orNone { Issue.record("no error was thrown", sourceLocation: sourceLocation) }
             return nil
         } catch let error as PostgresError {
             return error
