@@ -95,6 +95,8 @@ let package = Package(
         tests("ContractTests", ["Contract"]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),
+        tests("ReactorTests", ["Reactor"]),
+        tests("RedisClientTests", ["RedisClient"]),
 
         // MARK: Tests against the real stores
         tests("IntegrationTests", ["MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema"]),

@@ -35,8 +35,9 @@ actor RedisConnection: LineOwner {
     private var probeTimer: Reactor.Timer?
     /// Since when the server has been silent, while it owes something.
     private var silentSince = ContinuousClock.now
-    /// What the last reading has answered, to be told to the gate once.
-    private var answered = (replies: 0, bytes: 0, inTime: false)
+    /// What is no longer on its way, to be told to the gate once. Callers are resumed after that, so that they find room.
+    private var released = (replies: 0, bytes: 0)
+    private var answered: [(request: Request, value: RedisValue)] = []
     private var lastLineError: RedisError?
     private var shutdownTimer: Reactor.Timer?
     private var shutdownWaiters: [UnsafeContinuation<Void, Never>]?
@@ -100,7 +101,7 @@ actor RedisConnection: LineOwner {
             }
         }
         taken.removeAll(keepingCapacity: true)
-        releaseAnswered()
+        tellGate()
         flush()
     }
 
@@ -112,17 +113,17 @@ actor RedisConnection: LineOwner {
     }
 
     private func release(_ request: Request) {
-        answered.replies += request.replies
-        answered.bytes += request.size
+        released.replies += request.replies
+        released.bytes += request.size
     }
 
-    private func releaseAnswered() {
-        guard answered.replies > 0 else { return }
+    private func tellGate() {
+        guard released.replies > 0 else { return }
         gate.withLock { gate in
-            gate.inFlight -= answered.replies
-            gate.bytes -= answered.bytes
+            gate.inFlight -= released.replies
+            gate.bytes -= released.bytes
         }
-        answered = (0, 0, false)
+        released = (0, 0)
     }
 
     // MARK: The line
@@ -137,9 +138,10 @@ actor RedisConnection: LineOwner {
         waiting.forEach { request in
             if request.isFinished { release(request) } else { enqueue(request) }
         }
-        observe(.opened(connection: number, after: duration))
+        tellGate()
         succeed()
         updateGate()
+        observe(.opened(connection: number, after: duration))
     }
 
     func lineReceived(_ reply: RedisValue) throws(RedisError) {
@@ -147,33 +149,34 @@ actor RedisConnection: LineOwner {
         guard let value = request.receive(reply) else { return }
         _ = queue.popFirst()
         release(request)
-        guard !request.isFinished else { return }
-        answered.inTime = true
-        request.finish(.success(value))
+        if !request.isFinished { answered.append((request, value)) }
     }
 
     func lineWasRead() {
         silentSince = .now
-        if answered.inTime { succeed() }
-        releaseAnswered()
+        tellGate()
+        if !answered.isEmpty { succeed() }
+        for (request, value) in answered { request.finish(.success(value)) }
+        answered.removeAll(keepingCapacity: true)
         finishShutdownIfIdle()
     }
 
     func lineLost(_ error: RedisError, wasOpen: Bool) {
-        lastLineError = RedisError(.connection, error.debugDescription)
-        failAll(error.code == .protocolViolation ? error : RedisError(.connection, error.debugDescription))
+        let loss = RedisError(.connection, error.debugDescription)
+        lastLineError = loss
         observe(wasOpen ? .lost(connection: number, error) : .openFailed(connection: number, error))
         fail(at: .now)
         updateGate()
+        failAll(error.code == .protocolViolation ? error : loss)
         finishShutdownIfIdle()
     }
 
     private func failAll(_ error: RedisError) {
-        while let request = queue.popFirst() {
-            release(request)
-            if !request.isFinished { request.finish(.failure(error)) }
-        }
-        releaseAnswered()
+        let failed = queue
+        queue.removeAll()
+        failed.forEach { release($0) }
+        tellGate()
+        failed.forEach { if !$0.isFinished { $0.finish(.failure(error)) } }
     }
 
     // MARK: Deadlines and the breaker
@@ -194,9 +197,9 @@ actor RedisConnection: LineOwner {
         queue.forEach { request in
             guard !request.isFinished else { return }
             if request.deadline <= now {
-                request.finish(.failure(RedisError(.timeout)))
                 hasFailed = true
                 fail(at: now)
+                request.finish(.failure(RedisError(.timeout)))
             } else {
                 earliest = min(earliest ?? request.deadline, request.deadline)
             }
@@ -285,11 +288,11 @@ actor RedisConnection: LineOwner {
     private func finishShutdown() {
         if case .closed = line.phase { return }
         closeLine()
+        updateGate()
         failAll(RedisError(.shutdown))
         for timer in [shutdownTimer, probeTimer, nextDeadline?.timer] {
             if let timer { reactor.cancel(timer) }
         }
-        updateGate()
         for waiter in shutdownWaiters ?? [] { waiter.resume() }
         shutdownWaiters = []
     }
