@@ -1,4 +1,3 @@
-import CLibPQ
 import Dispatch
 import Reactor
 import Synchronization
