@@ -181,11 +181,17 @@ enum BeatDocuments {
         guard let content else {
             return .updateOne(filter: fence(state), update: ["$set": ["v": .int64(state.version)]], upsert: true)
         }
-        return .replaceOne(filter: fence(state), document(state, content), upsert: true)
+        return put(state, document(state, content))
+    }
+
+    /// Writes unless a version not older is there: MongoDB then says `duplicateKey`. There is nothing older than a first version, and
+    /// an insert costs less than an upsert.
+    private static func put(_ state: BeatProjector.State, _ document: BSONDocument) -> MongoWrite {
+        state.version == 1 ? .insertOne(document) : .replaceOne(filter: fence(state), document, upsert: true)
     }
 
     static func indexWrite(_ state: BeatProjector.State, _ facts: SearchFacts) -> MongoWrite {
-        .replaceOne(filter: fence(state), state.isPublished ? index(state, facts) : tombstone(state), upsert: true)
+        put(state, state.isPublished ? index(state, facts) : tombstone(state))
     }
 
     private static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {

@@ -70,16 +70,16 @@ public final class BeatService: Sendable {
     func list(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatList {
         async let page = page(plan, bypassingCache: bypassingCache)
         let total = try await total(plan, bypassingCache: bypassingCache)
-        let found: BeatSearchPage
+        let found: (page: BeatSearchPage, tier: CacheTier)
         do { found = try await page } catch { throw Self.problem(error) }
-        let bodies = try await summaries(found.ids, bypassingCache: bypassingCache)
+        let bodies = try await summaries(found.page.ids, bypassingCache: bypassingCache)
         guard bodies.allSatisfy(\.body.isComplete) else { throw .unavailable(.mongo) }
-        return BeatList(beats: bodies.filter(\.body.exists), next: found.next, total: total, limit: plan.limit)
+        return BeatList(beats: bodies.filter(\.body.exists), next: found.page.next, total: total, limit: plan.limit, pageTier: found.tier)
     }
 
     func genres(bypassingCache: Bool) async throws(Problem) -> [Genre] {
         if bypassingCache { return try await search.genres() }
-        return try await genreList.value(for: "") { [search] () throws(Problem) in try await search.genres() }
+        return try await genreList.value(for: "") { [search] () throws(Problem) in try await search.genres() }.value
     }
 
     /// Lists may have changed; nil says that anything may have.
@@ -89,14 +89,15 @@ public final class BeatService: Sendable {
         totals.removeAll()
     }
 
-    private func page(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatSearchPage {
-        if bypassingCache { return try await search.page(plan) }
-        return try await pages.value(for: plan) { [search] () throws(Problem) in try await search.page(plan) }
+    private func page(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> (page: BeatSearchPage, tier: CacheTier) {
+        if bypassingCache { return (try await search.page(plan), .bypass) }
+        let found = try await pages.value(for: plan) { [search] () throws(Problem) in try await search.page(plan) }
+        return (found.value, found.tier)
     }
 
     private func total(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatTotal {
         if bypassingCache { return try await search.total(plan.total) }
-        return try await totals.value(for: plan.total) { [search] () throws(Problem) in try await search.total(plan.total) }
+        return try await totals.value(for: plan.total) { [search] () throws(Problem) in try await search.total(plan.total) }.value
     }
 
     private func summaries(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
@@ -149,11 +150,12 @@ struct BeatList: Sendable {
     let next: Cursor?
     let total: BeatTotal
     let limit: Int
+    let pageTier: CacheTier
 
-    /// The farthest tier that any row came from.
+    /// The farthest tier that the page or any row came from.
     var tier: CacheTier {
         let order: [CacheTier] = [.l1, .l2, .miss, .bypass]
-        return beats.map(\.tier).max { (order.firstIndex(of: $0) ?? 0) < (order.firstIndex(of: $1) ?? 0) } ?? .l1
+        return ([pageTier] + beats.map(\.tier)).max { (order.firstIndex(of: $0) ?? 0) < (order.firstIndex(of: $1) ?? 0) } ?? .l1
     }
 
     /// Splices the rows as they stand in the cache. Pure.

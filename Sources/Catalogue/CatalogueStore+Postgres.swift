@@ -151,7 +151,7 @@ enum Clock {
 }
 
 /// Usernames for creators that a catalogue knows only by a name for people.
-enum Username {
+extension Username {
     /// Letters, digits and hyphens of the display name; with a suffix made from the external id where the plain one may be taken.
     static func derive(_ displayName: String, _ id: ExternalID, isPlain: Bool) -> String {
         let folded = displayName.folding(options: [.diacriticInsensitive, .caseInsensitive], locale: nil)
@@ -165,7 +165,7 @@ enum Username {
         }
         slug = String(slug.prefix(34))
         while slug.last == "-" { slug.removeLast() }
-        if isPlain, slug.count >= 3 { return slug }
+        if isPlain, slug.count >= 3, !reserved.contains(slug) { return slug }
         let suffix = String(Digest("\(id.source):\(id.name)".utf8).value, radix: 36)
         return slug.isEmpty ? "creator-\(suffix)" : "\(slug)-\(suffix)"
     }

@@ -50,7 +50,7 @@ public final class UserService: CreatorDirectory {
         if let id = EntityID(idOrUsername) { return id }
         let name = idOrUsername.lowercased()
         guard (3...50).contains(name.utf8.count) else { return nil }
-        return try await names.value(for: name) { [store] () throws(Problem) in try await store.id(username: name) }
+        return try await names.value(for: name) { [store] () throws(Problem) in try await store.id(username: name) }.value
     }
 
     private func load(_ ids: [EntityID]) async throws(Problem) -> [EntityID: CachedBody] {

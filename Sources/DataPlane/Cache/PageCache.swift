@@ -20,8 +20,10 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
         state = Mutex(State(kept: LocalTier(capacity: max(8, capacity))))
     }
 
-    /// The value of a moment ago, or what `load` brings. Throws what `load` throws, which is not remembered.
-    public func value(for key: Key, load: @escaping @Sendable () async throws(Problem) -> Value) async throws(Problem) -> Value {
+    /// The value of a moment ago (`l1`), or what `load` brings (`miss`). Throws what `load` throws, which is not remembered.
+    public func value(
+        for key: Key, load: @escaping @Sendable () async throws(Problem) -> Value
+    ) async throws(Problem) -> (value: Value, tier: CacheTier) {
         let now = ContinuousClock.now
         let (kept, flight, isOwn): (Value?, Flight<Value>?, Bool) = state.withLock { state in
             if let value = state.kept.value(for: key, now: now) { return (value, nil, false) }
@@ -30,8 +32,8 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
             state.flights[key] = flight
             return (nil, flight, true)
         }
-        if let kept { return kept }
-        guard let flight else { return try await load() }
+        if let kept { return (kept, .l1) }
+        guard let flight else { return (try await load(), .miss) }
         if isOwn {
             Task {
                 do throws(Problem) {
@@ -44,7 +46,7 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
                 }
             }
         }
-        return try await flight.wait()
+        return (try await flight.wait(), .miss)
     }
 
     /// Forgets everything; what is being loaded now is not kept.
