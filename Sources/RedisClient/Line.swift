@@ -22,6 +22,8 @@ struct Line {
     var timer: Reactor.Timer?
     var backoff: Backoff
     var isWatchedForWrite = false
+    /// A name is being resolved, perhaps for an attempt that has been given up since.
+    var isResolving = false
 
     init(_ configuration: RedisConfiguration) { backoff = Backoff(configuration.reconnectDelay) }
 
@@ -78,11 +80,13 @@ extension LineOwner {
         let literal = Address.literal(host, port: port)
         guard literal.isEmpty else { return connect(literal[...]) }
         line.phase = .resolving
-        let began = line.began
+        guard !line.isResolving else { return }
+        line.isResolving = true
         resolver.async { [weak self] in
             let addresses = Address.resolve(host, port: port)
             self?.perform { owner in
-                guard case .resolving = owner.line.phase, owner.line.began == began else { return }
+                owner.line.isResolving = false
+                guard case .resolving = owner.line.phase else { return }
                 owner.connect(addresses[...])
             }
         }

@@ -118,6 +118,7 @@ public final class RedisClient: Sendable {
             return subscribers.all.compactMap(\.subscriber)
         }
         for subscriber in subscribers { subscriber.perform { $0.close() } }
+        for connection in connections { connection.perform { $0.shutdown(nil) } }
         for connection in connections {
             await withUnsafeContinuation { continuation in connection.perform { $0.shutdown(continuation) } }
         }

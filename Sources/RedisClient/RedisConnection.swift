@@ -162,7 +162,7 @@ actor RedisConnection: LineOwner {
     }
 
     func lineLost(_ error: RedisError, wasOpen: Bool) {
-        let loss = RedisError(.connection, error.debugDescription)
+        let loss = error.code == .connection ? error : RedisError(.connection, error.debugDescription)
         lastLineError = loss
         observe(wasOpen ? .lost(connection: number, error) : .openFailed(connection: number, error))
         fail(at: .now)

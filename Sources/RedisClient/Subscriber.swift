@@ -65,7 +65,7 @@ actor Subscriber: LineOwner {
 
     func lineLost(_ error: RedisError, wasOpen: Bool) {
         cancelPing()
-        if wasOpen, unconfirmed <= 0 { put(.gap) }
+        if wasOpen, unconfirmed == 0 { put(.gap) }
         observe(wasOpen ? .lost(connection: nil, error) : .openFailed(connection: nil, error))
     }
 

@@ -112,6 +112,35 @@ extension RedisTests {
         }
     }
 
+    @Test func aServerThatSpeaksSomethingElseIsNoConnection() async throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        try withUnsafeMutablePointer(to: &address) { pointer in
+            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                try #require(bind(listener, address, length) == 0 && listen(listener, 8) == 0)
+                try #require(getsockname(listener, address, &length) == 0)
+            }
+        }
+        let port = Int(UInt16(bigEndian: address.sin_port))
+        let server = Task.detached {
+            let connection = accept(listener, nil, nil)
+            let greeting = Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)
+            _ = send(connection, greeting, greeting.count, Int32(MSG_NOSIGNAL))
+            return connection
+        }
+        try await Self.withRedis { configuration in
+            (configuration.host, configuration.port) = ("127.0.0.1", port)
+        } _: { redis async throws in
+            #expect(try await Self.failure { try await redis.client.ping(deadline: Self.soon) } == .protocolViolation)
+            #expect(redis.events.openFailure?.code == .protocolViolation)
+        }
+        close(await server.value)
+    }
+
     @Test func callsWaitForTheFirstConnection() async throws {
         try await Self.withRedis { redis async throws in
             let outcomes = await Self.concurrently(100) { number in try await redis.send("ECHO", .integer(Int64(number))) }
