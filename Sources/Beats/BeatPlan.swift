@@ -131,8 +131,8 @@ enum BeatPlanner {
         if let currency = (filter.minimumPrice ?? filter.maximumPrice)?.currency {
             conditions.append("currency", ["$eq": .string(currency.code)])
         }
-        // Tombstones have no title. Without a condition of its own a list would count them.
-        if conditions.isEmpty { conditions.append("createdAt", ["$gt": .date(milliseconds: 0)]) }
+        // Tombstones have no date. Without a condition of its own a list would count them.
+        if conditions.isEmpty { conditions.append("createdAt", ["$gte": .date(milliseconds: .min)]) }
         return conditions
     }
 
@@ -157,7 +157,7 @@ enum BeatPlanner {
     private static func digest(_ request: BeatListRequest) -> UInt64 {
         var digest = Digest()
         digest.update(conditions(request.filter).asBytes.bytes)
-        digest.update("\(request.sort.rawValue) \(request.order.rawValue)".utf8)
+        digest.update("\(request.sort.rawValue) \(request.order.rawValue)")
         return digest.value
     }
 

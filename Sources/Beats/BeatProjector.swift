@@ -10,22 +10,21 @@ import PostgresClient
 /// there. Both writes stand behind the fence `v < version`. Staged content goes once MongoDB has acknowledged its version.
 public struct BeatProjector: Projector {
     public let kind = Announcement.Kind.beat
-    private let postgres: PostgresClient
-    private let mongo: MongoClient
-    private let observer: any Observer
+    private let postgres: PostgresAccess
+    private let mongo: MongoAccess
     private let timeout = Duration.seconds(10)
 
-    public init(postgres: PostgresClient, mongo: MongoClient, observer: any Observer) {
+    public init(postgres: PostgresAccess, mongo: MongoAccess) {
         self.postgres = postgres
         self.mongo = mongo
-        self.observer = observer
     }
 
     public func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
         let states = try await states(ids)
         let written = try await write(states)
         try await unstage(written)
-        return written
+        // Beats are marked, never deleted: an id that Postgres does not know will not turn up later.
+        return Dictionary(ids.map { ($0, .refused(reason: "unknown_beat")) }) { first, _ in first }.merging(written) { $1 }
     }
 
     // MARK: Postgres
@@ -67,7 +66,7 @@ public struct BeatProjector: Projector {
     }
 
     private func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
-        try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout, observer: observer)
+        try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
     }
 
     private static let unstage = PostgresStatement<Void>(
@@ -84,7 +83,7 @@ public struct BeatProjector: Projector {
             ids.append(id.rawValue)
             versions.append(version)
         }
-        _ = try await postgres.rows(Self.unstage, [.uuids(ids), .int64s(versions)], as: .system, within: timeout, observer: observer)
+        _ = try await postgres.rows(Self.unstage, [.uuids(ids), .int64s(versions)], as: .system, within: timeout)
     }
 
     // MARK: MongoDB
@@ -100,7 +99,7 @@ public struct BeatProjector: Projector {
         }
         let writable = states.filter { outcomes[$0.id] == nil }
         let staged = contents
-        let written = try await mongo.result(within: timeout, observer: observer) { session in try Self.write(writable, staged, session) }
+        let written = try await mongo.result(within: timeout) { session in try Self.write(writable, staged, session) }
         return outcomes.merging(written) { refused, _ in refused }
     }
 

@@ -19,8 +19,7 @@ struct BeatTotal: Sendable {
 
 /// Asks the search index. It holds published beats alone, so a page is full and a total honest without filtering afterwards.
 struct BeatSearchStore: Sendable {
-    let mongo: MongoClient
-    let observer: any Observer
+    let mongo: MongoAccess
     let timeout: Duration
 
     /// Throws `storeUnavailable` or `overloaded`.
@@ -114,7 +113,7 @@ struct BeatSearchStore: Sendable {
     }
 
     private func run<T: Sendable>(_ body: @escaping @Sendable (borrowing MongoSession) throws -> T) async throws(Problem) -> T {
-        try await mongo.result(within: timeout, observer: observer, body)
+        try await mongo.result(within: timeout, body)
     }
 }
 

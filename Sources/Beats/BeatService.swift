@@ -30,14 +30,14 @@ public final class BeatService: Sendable {
     private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))
     private let genreList = PageCache<String, [Genre]>(capacity: 1, lifetime: .seconds(30))
 
-    public init(cache: EntityCache, postgres: PostgresClient, mongo: MongoClient, timeouts: Timeouts = Timeouts(), observer: any Observer) {
+    public init(cache: EntityCache, postgres: PostgresAccess, mongo: MongoAccess, timeouts: Timeouts = Timeouts(), observer: any Observer) {
         self.cache = cache
-        let coreStore = BeatCoreStore(postgres: postgres, observer: observer, timeout: timeouts.postgres)
-        let contentStore = BeatContentStore(mongo: mongo, observer: observer, timeout: timeouts.mongo)
+        let coreStore = BeatCoreStore(postgres: postgres, timeout: timeouts.postgres)
+        let contentStore = BeatContentStore(mongo: mongo, timeout: timeouts.mongo)
         let cores = BatchLoader(kind: "beat_core", observer: observer) { ids throws(Problem) in try await coreStore.cores(ids) }
-        loadDetail = Self.load(cores, Self.contents(.full, contentStore, observer))
-        loadSummary = Self.load(cores, Self.contents(.summary, contentStore, observer))
-        search = BeatSearchStore(mongo: mongo, observer: observer, timeout: timeouts.search)
+        loadDetail = Self.load(cores, Self.contents(.full, contentStore, observer), canLackContent: true)
+        loadSummary = Self.load(cores, Self.contents(.summary, contentStore, observer), canLackContent: false)
+        search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
     }
 
     private static func contents(_ detail: BeatDetail, _ store: BeatContentStore, _ observer: any Observer) -> BatchLoader<BeatContent> {
@@ -73,7 +73,6 @@ public final class BeatService: Sendable {
         let found: (page: BeatSearchPage, tier: CacheTier)
         do { found = try await page } catch { throw Self.problem(error) }
         let bodies = try await summaries(found.page.ids, bypassingCache: bypassingCache)
-        guard bodies.allSatisfy(\.body.isComplete) else { throw .unavailable(.mongo) }
         return BeatList(beats: bodies.filter(\.body.exists), next: found.page.next, total: total, limit: plan.limit, pageTier: found.tier)
     }
 
@@ -110,12 +109,14 @@ public final class BeatService: Sendable {
 
     // MARK: Fetching and merging
 
-    /// Asks both stores side by side and merges what they say. Postgres decides what is there at all.
-    private static func load(_ cores: BatchLoader<BeatCore>, _ contents: BatchLoader<BeatContent>) -> Load {
+    /// Asks both stores side by side and merges what they say. Postgres decides what is there at all. Without `canLackContent` a
+    /// MongoDB that does not answer fails the whole.
+    private static func load(_ cores: BatchLoader<BeatCore>, _ contents: BatchLoader<BeatContent>, canLackContent: Bool) -> Load {
         { ids throws(Problem) in
             async let content = outcome(contents, ids)
             let cores = try await cores.values(for: ids)
             let found = await content
+            if !canLackContent, case .failure(let problem) = found { throw problem }
             var bodies: [EntityID: CachedBody] = Dictionary(minimumCapacity: ids.count)
             for (index, core) in cores.enumerated() {
                 guard let core else { continue }
@@ -164,7 +165,7 @@ struct BeatList: Sendable {
         json.object { json in
             json.key("items")
             json.array { json in
-                for beat in beats { if let bytes = beat.body.bytes { json.raw(bytes.readableBytesView) } }
+                for beat in beats { beat.body.bytes?.withUnsafeReadableBytes { json.raw($0) } }
             }
             json.page(limit: limit, next: next, total: total.shown, totalIsExact: total.isExact)
         }

@@ -5,8 +5,7 @@ import MongoClient
 
 /// Reads contents of beats, walking BSON straight into the bytes of the answer.
 struct BeatContentStore: Sendable {
-    let mongo: MongoClient
-    let observer: any Observer
+    let mongo: MongoAccess
     /// What one look-up may take.
     let timeout: Duration
 
@@ -14,7 +13,7 @@ struct BeatContentStore: Sendable {
     func contents(_ ids: [EntityID], _ detail: BeatDetail) async throws(Problem) -> [EntityID: BeatContent] {
         let filter: BSONDocument = ["_id": ["$in": .array(ids.map { .uuid($0.rawValue) })]]
         let projection = detail == .full ? Self.fullProjection : Self.summaryProjection
-        return try await mongo.result(within: timeout, observer: observer) { session in
+        return try await mongo.result(within: timeout) { session in
             var contents: [EntityID: BeatContent] = Dictionary(minimumCapacity: ids.count)
             try session.find("beats", filter, projection: projection) { document in
                 guard let id = document.uuidOrNil("_id"), document.boolOrNil("deleted") != true else { return }

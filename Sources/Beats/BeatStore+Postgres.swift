@@ -4,8 +4,7 @@ import PostgresClient
 
 /// Reads cores of published beats. Postgres decides what anybody may see: the query runs as the anonymous principal.
 struct BeatCoreStore: Sendable {
-    let postgres: PostgresClient
-    let observer: any Observer
+    let postgres: PostgresAccess
     /// What one look-up may take.
     let timeout: Duration
 
@@ -39,7 +38,7 @@ struct BeatCoreStore: Sendable {
     /// The cores of those of `ids` that are published. Throws `storeUnavailable` or `overloaded`.
     func cores(_ ids: [EntityID]) async throws(Problem) -> [EntityID: BeatCore] {
         let cores = try await postgres.rows(
-            Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout, observer: observer)
+            Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
         return Dictionary(cores.map { ($0.id, $0) }) { first, _ in first }
     }
 }

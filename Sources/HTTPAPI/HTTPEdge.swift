@@ -26,19 +26,21 @@ public struct HTTPEdge: Sendable {
     /// Requests being worked on, for metrics.
     public var requestsInFlight: Int { inFlight.count.load(ordering: .relaxed) }
 
-    /// Answers one request. Throws only where the connection must be closed.
-    func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
+    /// Answers one request. Throws only where the connection is gone.
+    func respond(to request: Request, _ writer: consuming ResponseWriter, on channel: any Channel) async throws {
         var clock = StageClock()
         let id = RequestID()
         let method = request.method == .head ? .get : request.method
         var index: Int?
         var problem: Problem.Code?
         var reply: Reply
-        var closes = false
+        let hasBody = Self.hasBody(request)
+        let closes = hasBody || Self.asksToClose(request)
         do throws(Problem) {
-            closes = try checkFraming(request)
+            try checkTarget(request)
             let match = try table.match(method, Self.path(request.head.path ?? ""))
             index = match.index
+            if hasBody { throw Problem(.bodyNotAllowed, "This request takes no body.") }
             let route = table.routes[match.index]
             guard inFlight.count.wrappingAdd(1, ordering: .relaxed).newValue <= limits.requestsInFlight else {
                 inFlight.count.wrappingSubtract(1, ordering: .relaxed)
@@ -52,7 +54,6 @@ public struct HTTPEdge: Sendable {
             guard route.policy.allows(call.principal) else { throw .notFound("resource") }
             reply = try await route.handler(&call)
         } catch {
-            if error.code == .bodyNotAllowed { closes = true }
             problem = error.code
             reply = ProblemMapper.reply(error, id: id)
             if error.code == .methodNotAllowed {
@@ -65,16 +66,20 @@ public struct HTTPEdge: Sendable {
                 route: index ?? -1, method: request.method.rawValue, path: String(Self.path(request.head.path ?? "").prefix(200)),
                 status: head.status.code, microseconds: clock.elapsedMicroseconds, id: id, problem: problem))
         try await writer.write(response: head, body: body)
-        if closes { throw ClosesConnection() }
+        if closes { try await close(channel, after: request) }
     }
 
-    /// Ends a connection whose stream cannot be trusted any more, after its answer has been written.
-    private struct ClosesConnection: Error {}
+    /// Takes no further request, so that the server closes once the answer is out. What is left of a body is read before: with
+    /// bytes unread the system would reset the connection, and the client might never see the answer (RFC 9112 §9.6).
+    /// `ConnectionGuard` bounds how much that is, and how long it takes.
+    private func close(_ channel: any Channel, after request: Request) async throws {
+        for try await _ in request.body {}
+        channel.close(mode: .input, promise: nil)
+    }
 
     // MARK: Before the handler
 
-    /// True where the connection must be closed after the answer.
-    private func checkFraming(_ request: Request) throws(Problem) -> Bool {
+    private func checkTarget(_ request: Request) throws(Problem) {
         // HTTPRequest keeps the first Host as its authority; a second one stays among the fields.
         guard let authority = request.head.authority, Self.isHost(authority), !request.headers.contains(.host) else {
             throw Problem(.invalidHost, "A request names exactly one host in its Host field.")
@@ -82,11 +87,15 @@ public struct HTTPEdge: Sendable {
         let path = request.head.path ?? ""
         guard path.utf8.count <= limits.path else { throw Problem(.uriTooLong, "The path and query take more than \(limits.path) bytes.") }
         guard path.utf8.first == UInt8(ascii: "/") else { throw Problem(.invalidRequest, "The request target must be a path.") }
-        let length = request.headers[.contentLength]
-        if (length != nil && length != "0") || request.headers.contains(.transferEncoding) {
-            throw Problem(.bodyNotAllowed, "This request takes no body.")
-        }
-        return request.headers[.connection].map { $0.lowercased() == "close" } ?? false
+    }
+
+    private static func hasBody(_ request: Request) -> Bool {
+        request.headers.contains(.transferEncoding) || request.headers[.contentLength].map { $0 != "0" } ?? false
+    }
+
+    private static func asksToClose(_ request: Request) -> Bool {
+        guard let field = request.headers[.connection] else { return false }
+        return field.split { $0 == "," || $0 == " " }.contains { $0.lowercased() == "close" }
     }
 
     /// Host and optional port: letters, digits and the few signs that names, addresses and ports are made of.
@@ -102,7 +111,10 @@ public struct HTTPEdge: Sendable {
             }
     }
 
-    private static func path(_ target: String) -> Substring { target.prefix { $0 != "?" } }
+    // Bytes, not characters: finding where characters end costs more than all the rest of routing.
+    private static func path(_ target: String) -> Substring {
+        target[..<(target.utf8.firstIndex(of: UInt8(ascii: "?")) ?? target.endIndex)]
+    }
 
     private static func query(_ target: String) -> Substring {
         guard let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return "" }

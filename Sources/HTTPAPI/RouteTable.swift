@@ -21,7 +21,7 @@ public struct RouteTable: Sendable {
         self.routes = routes
         for (index, route) in routes.enumerated() {
             var node = 0
-            for part in route.path.split(separator: "/") { node = child(of: node, part) }
+            for part in Self.parts(route.path[...]) { node = child(of: node, part) }
             nodes[node].methods.append((route.method, index))
         }
     }
@@ -36,13 +36,13 @@ public struct RouteTable: Sendable {
 
     /// Throws `notFound` where no route has the path, `methodNotAllowed` where none has the method.
     func match(_ method: HTTPRequest.Method, _ path: Substring) throws(Problem) -> Match {
-        let parts = path.split(separator: "/")
-        guard let node = find(parts[...], from: 0), !Self.isTrailed(path) else { throw .notFound("resource") }
+        let parts = Self.parts(path)
+        guard let node = find(parts, from: 0) else { throw .notFound("resource") }
         guard let index = nodes[node].methods.first(where: { $0.method == method })?.index else {
             throw Problem(.methodNotAllowed, "This resource does not know that method; the Allow field lists those it knows.")
         }
         var parameters: [Substring: String] = [:]
-        for (name, part) in zip(routes[index].path.split(separator: "/"), parts) where name.hasPrefix("{") {
+        for (name, part) in zip(Self.parts(routes[index].path[...]), parts) where name.hasPrefix("{") {
             guard let value = PercentEncoding.decode(part, plusIsSpace: false) else { throw .notFound("resource") }
             parameters[name.dropFirst().dropLast()] = value
         }
@@ -51,16 +51,20 @@ public struct RouteTable: Sendable {
 
     /// The methods that a path has, as the Allow field lists them.
     func allowed(at path: Substring) -> String {
-        guard let node = find(path.split(separator: "/")[...], from: 0) else { return "" }
+        guard let node = find(Self.parts(path), from: 0) else { return "" }
         let methods = nodes[node].methods.map(\.method.rawValue)
         return (methods.contains("GET") ? methods + ["HEAD"] : methods).joined(separator: ", ")
     }
 
-    private static func isTrailed(_ path: Substring) -> Bool { path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") }
+    /// What stands between the slashes, empty parts too: `/api//beats` and `/api/beats/` are no other names of `/api/beats`.
+    private static func parts(_ path: Substring) -> ArraySlice<Substring> {
+        path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).dropFirst().map { Substring($0) }[...]
+    }
 
     private func find(_ parts: ArraySlice<Substring>, from node: Int) -> Int? {
         guard let part = parts.first else { return nodes[node].methods.isEmpty ? nil : node }
         if let literal = nodes[node].literals[part], let found = find(parts.dropFirst(), from: literal) { return found }
+        guard !part.isEmpty else { return nil }
         return nodes[node].parameter.flatMap { find(parts.dropFirst(), from: $0) }
     }
 }

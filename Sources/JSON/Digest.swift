@@ -6,24 +6,34 @@ public struct Digest: Sendable {
 
     public init() {}
 
-    public init(_ bytes: some Collection<UInt8>) {
+    public init(_ bytes: [UInt8]) {
         self.init()
         update(bytes)
     }
 
-    public mutating func update(_ bytes: some Collection<UInt8>) {
-        var word: UInt64 = 0
-        var count = 0
-        for byte in bytes {
-            word = word << 8 | UInt64(byte)
-            count += 1
-            if count & 7 == 0 {
-                mix(word)
-                word = 0
-            }
+    public init(_ text: String) {
+        self.init()
+        update(text)
+    }
+
+    public mutating func update(_ text: String) {
+        var text = text
+        text.withUTF8 { update(UnsafeRawBufferPointer($0)) }
+    }
+
+    public mutating func update(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { update($0) }
+    }
+
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        let whole = bytes.count & ~7
+        for offset in stride(from: 0, to: whole, by: 8) {
+            mix(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
         }
-        mix(word)
-        mix(UInt64(count))
+        var rest: UInt64 = 0
+        for byte in bytes[whole...] { rest = rest << 8 | UInt64(byte) }
+        mix(rest)
+        mix(UInt64(bytes.count))
     }
 
     private mutating func mix(_ word: UInt64) {

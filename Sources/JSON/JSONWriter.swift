@@ -130,13 +130,13 @@ public struct JSONWriter: Sendable {
     }
 
     /// Splices one whole JSON value that was written before.
-    public mutating func raw(_ json: some Collection<UInt8>) {
+    public mutating func raw(_ json: UnsafeRawBufferPointer) {
         separate()
         bytes.append(contentsOf: json)
     }
 
     /// Splices members of an object, written before as `"a":1,"b":2`; nothing when empty.
-    public mutating func members(_ json: some Collection<UInt8>) {
+    public mutating func members(_ json: [UInt8]) {
         guard !json.isEmpty else { return }
         separate()
         bytes.append(contentsOf: json)

@@ -13,7 +13,7 @@ public struct CachedBody: Sendable {
 
     public init(version: Int64, json: [UInt8], isComplete: Bool = true) {
         let bytes = ByteBuffer(bytes: json)
-        let digest = Digest(bytes.readableBytesView).value
+        let digest = Digest(json).value
         self.init(version: version, etag: "\"\(version)-\(String(digest, radix: 36))\"", bytes: bytes, isComplete: isComplete)
     }
 
@@ -51,7 +51,7 @@ enum SharedEntry {
         var out: [UInt8] = [bodyMark]
         out.reserveCapacity(bytes.readableBytes + 9)
         for shift in stride(from: 56, through: 0, by: -8) { out.append(UInt8(truncatingIfNeeded: body.version >> Int64(shift))) }
-        out.append(contentsOf: bytes.readableBytesView)
+        bytes.withUnsafeReadableBytes { out.append(contentsOf: $0) }
         return out
     }
 
