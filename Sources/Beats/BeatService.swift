@@ -3,7 +3,6 @@ import DataPlane
 import JSON
 import MongoClient
 import NIOCore
-import PostgresClient
 
 /// Reads beats: from the cache, or from both databases side by side, batched with what other requests ask for at the moment.
 public final class BeatService: Sendable {
@@ -20,11 +19,9 @@ public final class BeatService: Sendable {
         public init() {}
     }
 
-    private typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: CachedBody]
-
     private let cache: EntityCache
-    private let loadDetail: Load
-    private let loadSummary: Load
+    private let details: BatchLoader<CachedBody>
+    private let summaries: BatchLoader<CachedBody>
     private let search: BeatSearchStore
     private let pages = PageCache<BeatSearchPlan, BeatSearchPage>(capacity: 4096, lifetime: .seconds(2))
     private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))
@@ -32,18 +29,15 @@ public final class BeatService: Sendable {
 
     public init(cache: EntityCache, postgres: PostgresAccess, mongo: MongoAccess, timeouts: Timeouts = Timeouts(), observer: any Observer) {
         self.cache = cache
-        let coreStore = BeatCoreStore(postgres: postgres, timeout: timeouts.postgres)
-        let contentStore = BeatContentStore(mongo: mongo, timeout: timeouts.mongo)
-        let cores = BatchLoader(kind: "beat_core", observer: observer) { ids throws(Problem) in try await coreStore.cores(ids) }
-        loadDetail = Self.load(cores, Self.contents(.full, contentStore, observer), canLackContent: true)
-        loadSummary = Self.load(cores, Self.contents(.summary, contentStore, observer), canLackContent: false)
-        search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
-    }
-
-    private static func contents(_ detail: BeatDetail, _ store: BeatContentStore, _ observer: any Observer) -> BatchLoader<BeatContent> {
-        BatchLoader(kind: detail == .full ? "beat_content" : "beat_content_summary", observer: observer) { ids throws(Problem) in
-            try await store.contents(ids, detail)
+        let cores = BeatCoreStore(postgres: postgres, timeout: timeouts.postgres)
+        let contents = BeatContentStore(mongo: mongo, timeout: timeouts.mongo)
+        details = BatchLoader(kind: "beat_detail", observer: observer) { ids throws(Problem) in
+            try await Self.load(ids, .full, cores, contents)
         }
+        summaries = BatchLoader(kind: "beat_summary", observer: observer) { ids throws(Problem) in
+            try await Self.load(ids, .summary, cores, contents)
+        }
+        search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
     }
 
     // MARK: One beat
@@ -53,11 +47,11 @@ public final class BeatService: Sendable {
     func beat(_ id: EntityID, bypassingCache: Bool) async throws(Problem) -> Lookup {
         let lookup: Lookup
         if bypassingCache {
-            lookup = Lookup(tier: .bypass, body: try await loadDetail([id])[id] ?? .absent)
+            lookup = Lookup(tier: .bypass, body: try await details.value(for: id) ?? .absent)
         } else if let body = cache.local(Self.detail, id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
-            lookup = try await cache.lookUp(Self.detail, [id], load: loadDetail)[0]
+            lookup = try await cache.lookUp(Self.detail, [id], from: details)[0]
         }
         guard lookup.body.exists else { throw .notFound("beat") }
         return lookup
@@ -72,7 +66,7 @@ public final class BeatService: Sendable {
         let total = try await total(plan, bypassingCache: bypassingCache)
         let found: (page: BeatSearchPage, tier: CacheTier)
         do { found = try await page } catch { throw Self.problem(error) }
-        let bodies = try await summaries(found.page.ids, bypassingCache: bypassingCache)
+        let bodies = try await rows(found.page.ids, bypassingCache: bypassingCache)
         return BeatList(beats: bodies.filter(\.body.exists), next: found.page.next, total: total, limit: plan.limit, pageTier: found.tier)
     }
 
@@ -99,35 +93,29 @@ public final class BeatService: Sendable {
         return try await totals.value(for: plan.total) { [search] () throws(Problem) in try await search.total(plan.total) }.value
     }
 
-    private func summaries(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
-        guard bypassingCache else { return try await cache.lookUp(Self.summary, ids, load: loadSummary) }
-        let bodies = try await loadSummary(ids)
-        return ids.map { Lookup(tier: .bypass, body: bodies[$0] ?? .absent) }
+    private func rows(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
+        guard bypassingCache else { return try await cache.lookUp(Self.summary, ids, from: summaries) }
+        return try await summaries.values(for: ids).map { Lookup(tier: .bypass, body: $0 ?? .absent) }
     }
 
     private static func problem(_ error: any Error) -> Problem { error as? Problem ?? .unexpected }
 
     // MARK: Fetching and merging
 
-    /// Asks both stores side by side and merges what they say. Postgres decides what is there at all. Without `canLackContent` a
-    /// MongoDB that does not answer fails the whole.
-    private static func load(_ cores: BatchLoader<BeatCore>, _ contents: BatchLoader<BeatContent>, canLackContent: Bool) -> Load {
-        { ids throws(Problem) in
-            async let content = outcome(contents, ids)
-            let cores = try await cores.values(for: ids)
-            let found = await content
-            if !canLackContent, case .failure(let problem) = found { throw problem }
-            var bodies: [EntityID: CachedBody] = Dictionary(minimumCapacity: ids.count)
-            for (index, core) in cores.enumerated() {
-                guard let core else { continue }
-                bodies[core.id] = body(core, found.map { $0[index] })
-            }
-            return bodies
-        }
+    /// Asks both stores side by side for a batch, and merges what they say. Postgres decides what is there at all.
+    private static func load(
+        _ ids: [EntityID], _ detail: BeatDetail, _ coreStore: BeatCoreStore, _ contentStore: BeatContentStore
+    ) async throws(Problem) -> [EntityID: CachedBody] {
+        async let contents = outcome(ids, detail, contentStore)
+        let cores = try await coreStore.cores(ids)
+        let found = await contents
+        return cores.mapValues { core in body(core, found.map { $0[core.id] }) }
     }
 
-    private static func outcome(_ loader: BatchLoader<BeatContent>, _ ids: [EntityID]) async -> Result<[BeatContent?], Problem> {
-        do throws(Problem) { return .success(try await loader.values(for: ids)) } catch { return .failure(error) }
+    private static func outcome(
+        _ ids: [EntityID], _ detail: BeatDetail, _ store: BeatContentStore
+    ) async -> Result<[EntityID: BeatContent], Problem> {
+        do throws(Problem) { return .success(try await store.contents(ids, detail)) } catch { return .failure(error) }
     }
 
     /// Pure: what to say of a beat whose content is there, of an older version, on its way, or out of reach.

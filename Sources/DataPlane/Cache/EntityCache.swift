@@ -209,6 +209,16 @@ public final class EntityCache: Sendable {
         flight.finish(.failure(problem))
     }
 
+    /// The same, with what `loader` brings.
+    public func lookUp(
+        _ representation: Representation, _ ids: [EntityID], from loader: BatchLoader<CachedBody>
+    ) async throws(Problem) -> [Lookup] {
+        try await lookUp(representation, ids) { missing throws(Problem) in
+            let bodies = try await loader.values(for: missing)
+            return Dictionary(zip(missing, bodies).compactMap { id, body in body.map { (id, $0) } }) { first, _ in first }
+        }
+    }
+
     // MARK: Announcements
 
     /// From the moment this returns, nothing older than what is announced is served, here or by any gateway that shares Redis.
