@@ -1,54 +1,54 @@
 import Contract
 import MongoClient
 import PostgresClient
-import RedisClient
 
-/// Calls of the stores as features make them: timed, with their failures turned into problems. A problem is unavailable or overloaded,
-/// or something nobody foresaw, whose detail goes to the log alone.
-extension PostgresClient {
-    /// Runs one statement in a transaction of its own as `principal`.
+/// PostgreSQL as features call it: each call timed, its failure a problem, and none made while the server is known to be silent.
+/// Everybody in a gateway shares one.
+public struct PostgresAccess: Sendable {
+    private let client: PostgresClient
+    private let watch: StoreWatch
+
+    public init(_ client: PostgresClient, observer: any Observer) {
+        self.client = client
+        watch = StoreWatch(.postgres, observer: observer) { deadline in (try? await client.ping(deadline: deadline)) != nil }
+    }
+
+    /// Runs one statement in a transaction of its own as `principal`. Throws `storeUnavailable`, `overloaded` or `internal`.
     public func rows<Row>(
-        _ statement: PostgresStatement<Row>, _ parameters: [PostgresValue], as principal: PostgresSettings, within limit: Duration,
-        observer: any Observer
+        _ statement: PostgresStatement<Row>, _ parameters: [PostgresValue], as principal: PostgresSettings, within limit: Duration
     ) async throws(Problem) -> [Row] {
-        let start = ContinuousClock.now
+        let start = try watch.begin()
         do throws(PostgresError) {
-            let rows = try await query(statement, parameters, settings: principal, deadline: start + limit)
-            observer.observe(.storeCall(.postgres, microseconds: start.elapsedMicroseconds, failed: false))
+            let rows = try await client.query(statement, parameters, settings: principal, deadline: start + limit)
+            watch.answered(since: start)
             return rows
         } catch {
-            observer.observe(.storeCall(.postgres, microseconds: start.elapsedMicroseconds, failed: true))
-            throw Problem(.postgres, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription, observer)
+            throw watch.failed(since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
         }
     }
 }
 
-extension MongoClient {
-    /// Runs `body` on a thread of the client.
+/// MongoDB as features call it; what holds for `PostgresAccess` holds here.
+public struct MongoAccess: Sendable {
+    private let client: MongoClient
+    private let watch: StoreWatch
+
+    public init(_ client: MongoClient, observer: any Observer) {
+        self.client = client
+        watch = StoreWatch(.mongo, observer: observer) { deadline in (try? await client.ping(deadline: deadline)) != nil }
+    }
+
+    /// Runs `body` on a thread of the client. Throws `storeUnavailable`, `overloaded` or `internal`.
     public func result<T: Sendable>(
-        within limit: Duration, observer: any Observer, _ body: @escaping @Sendable (borrowing MongoSession) throws -> T
+        within limit: Duration, _ body: @escaping @Sendable (borrowing MongoSession) throws -> T
     ) async throws(Problem) -> T {
-        let start = ContinuousClock.now
+        let start = try watch.begin()
         do throws(MongoError) {
-            let value = try await run(deadline: start + limit, body)
-            observer.observe(.storeCall(.mongo, microseconds: start.elapsedMicroseconds, failed: false))
+            let value = try await client.run(deadline: start + limit, body)
+            watch.answered(since: start)
             return value
         } catch {
-            observer.observe(.storeCall(.mongo, microseconds: start.elapsedMicroseconds, failed: true))
-            throw Problem(.mongo, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription, observer)
-        }
-    }
-}
-
-extension Problem {
-    init(_ store: StoreName, isUnavailable: Bool, isFull: Bool, _ detail: @autoclosure () -> String, _ observer: any Observer) {
-        if isFull {
-            self = .overloaded
-        } else if isUnavailable {
-            self = .unavailable(store)
-        } else {
-            observer.observe(.unexpectedError(id: nil, detail: "\(store.rawValue): \(detail())"))
-            self = .unexpected
+            throw watch.failed(since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
         }
     }
 }

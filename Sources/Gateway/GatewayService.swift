@@ -39,13 +39,14 @@ public struct GatewayService: Service {
             limits: EntityCache.Limits(localBytes: settings.cacheBytes), redis: stores.redis, observer: late
         ) { listeners.hear($0) }
         self.cache = cache
-        let users = UserService(cache: cache, postgres: stores.postgres, observer: late)
-        let beats = BeatService(cache: cache, postgres: stores.postgres, mongo: stores.mongo, observer: late)
+        let postgres = PostgresAccess(stores.postgres, observer: late)
+        let mongo = MongoAccess(stores.mongo, observer: late)
+        let users = UserService(cache: cache, postgres: postgres, observer: late)
+        let beats = BeatService(cache: cache, postgres: postgres, mongo: mongo, observer: late)
         listeners.add { users.heard($0) }
         listeners.add { beats.heard($0) }
         relay = OutboxRelay(
-            postgres: stores.postgres,
-            projectors: [BeatProjector(postgres: stores.postgres, mongo: stores.mongo, observer: late)], cache: cache, observer: late)
+            postgres: postgres, projectors: [BeatProjector(postgres: postgres, mongo: mongo)], cache: cache, observer: late)
 
         let openAPI: Data
         do { openAPI = try Data(contentsOf: URL(fileURLWithPath: settings.text("openapi.file"))) } catch {
@@ -57,6 +58,7 @@ public struct GatewayService: Service {
         var limits = EdgeLimits()
         limits.connections = settings.httpConnections
         limits.requestsInFlight = settings.httpRequests
+        limits.idle = settings.httpIdle
         self.limits = limits
         let edge = HTTPEdge(table: RouteTable(routes), limits: limits, observer: late)
         self.edge = edge

@@ -12,9 +12,9 @@ public final class UserService: CreatorDirectory {
     private let profiles: BatchLoader<UserProfile>
     private let names = PageCache<String, EntityID?>(capacity: 65_536, lifetime: .seconds(5))
 
-    public init(cache: EntityCache, postgres: PostgresClient, observer: any Observer, timeout: Duration = .seconds(1)) {
+    public init(cache: EntityCache, postgres: PostgresAccess, observer: any Observer, timeout: Duration = .seconds(1)) {
         self.cache = cache
-        let store = UserStore(postgres: postgres, observer: observer, timeout: timeout)
+        let store = UserStore(postgres: postgres, timeout: timeout)
         self.store = store
         profiles = BatchLoader(kind: "user_profile", observer: observer) { ids throws(Problem) in try await store.profiles(ids) }
     }

@@ -4,8 +4,7 @@ import PostgresClient
 
 /// Reads public profiles, as the anonymous principal.
 struct UserStore: Sendable {
-    let postgres: PostgresClient
-    let observer: any Observer
+    let postgres: PostgresAccess
     let timeout: Duration
 
     private static let select = PostgresStatement<UserProfile>(
@@ -27,12 +26,12 @@ struct UserStore: Sendable {
     /// The profiles of those of `ids` whose accounts are active. Throws `storeUnavailable` or `overloaded`.
     func profiles(_ ids: [EntityID]) async throws(Problem) -> [EntityID: UserProfile] {
         let profiles = try await postgres.rows(
-            Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout, observer: observer)
+            Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
         return Dictionary(profiles.map { ($0.id, $0) }) { first, _ in first }
     }
 
     /// The id of the active account with this username, in any case.
     func id(username: String) async throws(Problem) -> EntityID? {
-        try await postgres.rows(Self.selectByName, [.text(username)], as: .anonymous, within: timeout, observer: observer).first
+        try await postgres.rows(Self.selectByName, [.text(username)], as: .anonymous, within: timeout).first
     }
 }

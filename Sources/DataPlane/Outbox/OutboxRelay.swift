@@ -20,8 +20,8 @@ public final class OutboxRelay: Sendable {
     private static let idle = Duration.milliseconds(200)
     private static let outage = Duration.seconds(1)
 
-    public init(postgres: PostgresClient, projectors: [any Projector], cache: EntityCache, observer: any Observer) {
-        store = OutboxStore(postgres: postgres, observer: observer)
+    public init(postgres: PostgresAccess, projectors: [any Projector], cache: EntityCache, observer: any Observer) {
+        store = OutboxStore(postgres: postgres)
         self.projectors = Dictionary(projectors.map { ($0.kind.rawValue, $0) }) { first, _ in first }
         self.cache = cache
         self.observer = observer
@@ -138,8 +138,9 @@ private final class WakeUp: Sendable {
     }
 
     func wait(atMost duration: Duration) async {
+        // Cancelled where a signal came first: it must not leave one of its own behind, or the next wait would not wait.
         let timer = Task {
-            try? await Task.sleep(for: duration)
+            guard (try? await Task.sleep(for: duration)) != nil else { return }
             signal()
         }
         await withTaskCancellationHandler {

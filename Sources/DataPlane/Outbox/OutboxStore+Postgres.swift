@@ -11,8 +11,7 @@ struct OutboxRow: Sendable {
 
 /// The outbox as the relay uses it. All as the `system` principal; no transaction is open while other stores are written.
 struct OutboxStore: Sendable {
-    let postgres: PostgresClient
-    let observer: any Observer
+    let postgres: PostgresAccess
     let timeout = Duration.seconds(5)
     /// Attempts that one aggregate's own refusals may take before the row becomes a dead letter.
     static let maximumAttempts: Int64 = 8
@@ -33,7 +32,7 @@ struct OutboxStore: Sendable {
 
     /// Takes the lease of up to `limit` due rows.
     func claim(_ limit: Int64, token: EntityID) async throws(Problem) -> [OutboxRow] {
-        try await postgres.rows(Self.claim, [.uuid(token.rawValue), .int64(limit)], as: .system, within: timeout, observer: observer)
+        try await postgres.rows(Self.claim, [.uuid(token.rawValue), .int64(limit)], as: .system, within: timeout)
     }
 
     private static let acknowledge = PostgresStatement<Void>("DELETE FROM outbox WHERE id = ANY($1) AND claim_token = $2")
@@ -42,7 +41,7 @@ struct OutboxStore: Sendable {
     func acknowledge(_ rows: [Int64], token: EntityID) async throws(Problem) {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
-            Self.acknowledge, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout, observer: observer)
+            Self.acknowledge, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout)
     }
 
     private static let refuse = PostgresStatement<Void>(
@@ -58,7 +57,7 @@ struct OutboxStore: Sendable {
     func refuse(_ row: Int64, token: EntityID, reason: String) async throws(Problem) {
         _ = try await postgres.rows(
             Self.refuse, [.int64(row), .uuid(token.rawValue), .text(reason), .int64(Self.maximumAttempts)], as: .system,
-            within: timeout, observer: observer)
+            within: timeout)
     }
 
     private static let postpone = PostgresStatement<Void>(
@@ -71,7 +70,7 @@ struct OutboxStore: Sendable {
     func postpone(_ rows: [Int64], token: EntityID) async throws(Problem) {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
-            Self.postpone, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout, observer: observer)
+            Self.postpone, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout)
     }
 
     private static let pending = PostgresStatement<Bool>("SELECT EXISTS (SELECT FROM outbox WHERE state = 'pending')") {
@@ -80,6 +79,6 @@ struct OutboxStore: Sendable {
 
     /// Whether anything still waits to be delivered; dead letters do not count.
     func hasPending() async throws(Problem) -> Bool {
-        try await postgres.rows(Self.pending, [], as: .system, within: timeout, observer: observer).first ?? false
+        try await postgres.rows(Self.pending, [], as: .system, within: timeout).first ?? false
     }
 }
