@@ -109,6 +109,8 @@ public final class BeatService: Sendable {
         async let contents = outcome(ids, detail, contentStore)
         let cores = try await coreStore.cores(ids)
         let found = await contents
+        // Half a list would look like a whole one.
+        if detail == .summary, case .failure(let problem) = found { throw problem }
         return cores.mapValues { core in body(core, found.map { $0[core.id] }) }
     }
 
