@@ -86,13 +86,21 @@ let package = Package(
         .executableTarget(
             name: "kababeat", dependencies: ["Gateway", argumentParser], swiftSettings: settings),
         .executableTarget(
-            name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "RedisClient"], swiftSettings: settings),
+            name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "Reactor", "RedisClient"], swiftSettings: settings),
 
         // MARK: What the benchmark compares with; no part of the product
         .executableTarget(name: "benchbare", dependencies: [httpTypes, hummingbird, logging, nioCore], path: "benchmarks/bare", swiftSettings: settings),
 
         // MARK: Tests that need no server
-        tests("ContractTests", ["Contract"]),
+        .target(name: "TestSupport", dependencies: ["Contract"], path: "Tests/TestSupport", swiftSettings: settings),
+        tests("ContractTests", ["Contract", "TestSupport"]),
+        tests("JSONTests", ["Contract", "JSON", "TestSupport"]),
+        tests("DataPlaneTests", ["Contract", "DataPlane", "TestSupport", nioCore]),
+        tests("BeatsTests", ["Beats", "Contract", "DataPlane", "JSON", "MongoClient", "TestSupport", nioCore]),
+        tests("CatalogueTests", ["Catalogue", "Contract", "TestSupport"]),
+        tests("ObservabilityTests", ["Contract", "Observability", logging]),
+        tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI"]),
+        tests("HTTPAPITests", ["Contract", "HTTPAPI", httpTypes, nioCore]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),
         tests("ReactorTests", ["Reactor"]),

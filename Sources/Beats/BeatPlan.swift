@@ -117,8 +117,10 @@ enum BeatPlanner {
     private static func conditions(_ filter: BeatFilter) -> BSONDocument {
         var conditions: BSONDocument = [:]
         if !filter.words.isEmpty {
-            // Each word as a phrase: MongoDB then demands all of them. Quotes were taken out of the words by `words(_:)`.
-            conditions.append("$text", ["$search": .string(filter.words.map { "\"\($0)\"" }.joined(separator: " "))])
+            // The text index scores, and finds any of the words; `words` demands all of them, as whole words. Words hold letters and
+            // digits alone, so none of them can be an operator of the text search.
+            conditions.append("$text", ["$search": .string(filter.words.joined(separator: " "))])
+            conditions.append("words", ["$all": .array(filter.words.map { .string($0) })])
         }
         if let genre = filter.genre { conditions.append("genreKey", ["$eq": .string(genre.lowercased())]) }
         if let mood = filter.mood { conditions.append("moodKey", ["$eq": .string(mood.lowercased())]) }
@@ -159,13 +161,6 @@ enum BeatPlanner {
         digest.update(conditions(request.filter).asBytes.bytes)
         digest.update("\(request.sort.rawValue) \(request.order.rawValue)")
         return digest.value
-    }
-
-    /// The words of a search text: runs of letters, digits and the signs that stand inside words. At most twelve.
-    static func words(_ text: String) -> [String] {
-        text.split { !($0.isLetter || $0.isNumber || $0 == "'" || $0 == "#") }
-            .filter { $0.contains { $0.isLetter || $0.isNumber } }
-            .prefix(12).map { String($0).lowercased() }
     }
 }
 

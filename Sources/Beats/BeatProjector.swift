@@ -246,6 +246,9 @@ enum BeatDocuments {
         document.append("mood", optional: facts.mood.map { .string($0) })
         document.append("moodKey", optional: facts.mood.map { .string($0.lowercased()) })
         if !facts.tags.isEmpty { document.append("tags", .array(facts.tags.map { .string($0.lowercased()) })) }
+        document.append(
+            "words",
+            .array(SearchWords.words(of: [state.title, state.artistName] + facts.tags + [facts.genre ?? ""]).map { .string($0) }))
         document.append("bpm", optional: facts.bpm.map { .double($0) })
         document.append("key", optional: facts.key.map { .string($0) })
         if let price = state.price {

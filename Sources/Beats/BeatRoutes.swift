@@ -129,7 +129,7 @@ public struct BeatRoutes: Sendable {
             if request.filter.key == nil { query.complain("key", "must be a musical key such as C# minor, Db, Am or 8A") }
         }
         if let text = query.text("search", longest: 200) {
-            request.filter.words = BeatPlanner.words(text)
+            request.filter.words = Array(SearchWords.words(text).prefix(SearchWords.mostInQuery))
             if request.filter.words.isEmpty { query.complain("search", "must hold a letter or a digit") }
             request.sort = .relevance
         }

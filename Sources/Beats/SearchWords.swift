@@ -1,0 +1,21 @@
+import Foundation
+
+/// What a text is found by: runs of letters and digits, without case and accents. The index and the query are cut by this one rule, so
+/// that a word is found where it stands and nowhere else.
+enum SearchWords {
+    /// Words of one query; more make it no more precise.
+    static let mostInQuery = 12
+    /// Words of one beat.
+    static let mostInIndex = 64
+
+    static func words(_ text: String) -> [String] {
+        text.folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil)
+            .split { !($0.isLetter || $0.isNumber) }.map(String.init)
+    }
+
+    /// The distinct words of several texts, in their order.
+    static func words(of texts: [String]) -> [String] {
+        var seen: Set<String> = []
+        return Array(texts.lazy.flatMap(words).filter { seen.insert($0).inserted }.prefix(mostInIndex))
+    }
+}
