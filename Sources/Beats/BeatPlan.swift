@@ -130,9 +130,6 @@ enum BeatPlanner {
         if !filter.tags.isEmpty { conditions.append("tags", ["$all": .array(filter.tags.map { .string($0.lowercased()) })]) }
         conditions.append(range: "bpm", filter.minimumBPM.map { .double($0) }, filter.maximumBPM.map { .double($0) })
         conditions.append(range: "price", filter.minimumPrice.map { .int64($0.minorUnits) }, filter.maximumPrice.map { .int64($0.minorUnits) })
-        if let currency = (filter.minimumPrice ?? filter.maximumPrice)?.currency {
-            conditions.append("currency", ["$eq": .string(currency.code)])
-        }
         // Tombstones have no date. Without a condition of its own a list would count them.
         if conditions.isEmpty { conditions.append("createdAt", ["$gte": .date(milliseconds: .min)]) }
         return conditions

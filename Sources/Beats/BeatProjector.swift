@@ -251,10 +251,8 @@ enum BeatDocuments {
             .array(SearchWords.words(of: [state.title, state.artistName] + facts.tags + [facts.genre ?? ""]).map { .string($0) }))
         document.append("bpm", optional: facts.bpm.map { .double($0) })
         document.append("key", optional: facts.key.map { .string($0) })
-        if let price = state.price {
-            document.append("price", .int64(price))
-            document.append("currency", .string(state.currency))
-        }
+        // Lists filter and sort by prices in one currency; a beat that is priced in another counts there as one without a price.
+        if let price = state.price, state.currency == Currency.usd.code { document.append("price", .int64(price)) }
         document.append("createdAt", .date(milliseconds: state.createdAt.milliseconds))
         document.append("isFeatured", .bool(state.isFeatured))
         document.append("popularity", .double(0))
