@@ -10,7 +10,6 @@ public struct Problem: Error, Sendable, Equatable {
         case notFound = "not_found"
         case methodNotAllowed = "method_not_allowed"
         case uriTooLong = "uri_too_long"
-        case headersTooLarge = "headers_too_large"
         case `internal` = "internal"
         case overloaded = "overloaded"
         case storeUnavailable = "store_unavailable"

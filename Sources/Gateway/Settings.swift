@@ -88,6 +88,7 @@ public struct Settings: Sendable {
         _ = try port("http.port")
         _ = try integer("http.connections", in: 1...1_000_000)
         _ = try integer("http.requests", in: 1...100_000)
+        _ = try integer("http.idle.seconds", in: 1...3600)
         _ = try port("postgres.port")
         _ = try integer("postgres.connections", in: 1...256)
         _ = try integer("mongo.threads", in: 1...64)
@@ -113,6 +114,7 @@ public struct Settings: Sendable {
     var httpPort: Int { checked("http.port") }
     var httpConnections: Int { checked("http.connections") }
     var httpRequests: Int { checked("http.requests") }
+    var httpIdle: Duration { .seconds(checked("http.idle.seconds")) }
     var cacheBytes: Int { checked("cache.megabytes") << 20 }
     var logLevel: Logger.Level { Logger.Level(rawValue: text("log.level")) ?? .notice }
 

@@ -22,6 +22,7 @@ public struct Setting: Sendable {
         Setting("http.host", "127.0.0.1", "Address to listen on."),
         Setting("http.port", "8080", "Port to listen on."),
         Setting("http.connections", "16384", "Open connections at most."),
+        Setting("http.idle.seconds", "30", "Time that a connection may say nothing, send its header, or leave an answer unread."),
         Setting("http.requests", "1024", "Requests in work at most; more are answered 503 at once."),
         Setting("postgres.host", "127.0.0.1", "Address of PostgreSQL."),
         Setting("postgres.port", "15432", "Port of PostgreSQL."),

@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTPTypes
 
-/// Closes a connection whose reader has stopped reading an answer, or whose body comes in drop by drop.
+/// Closes a connection whose reader has stopped reading an answer, or whose body comes in drop by drop or without end.
 ///
 /// It costs nothing while a client keeps up: a timer runs only while the outbound buffer is over its mark or a body is unfinished.
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
@@ -11,18 +11,26 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = HTTPResponsePart
 
     private let patience: TimeAmount
+    private let unwantedBody: Int
+    private var bodyBytes = 0
     private var stalledWrite: Scheduled<Void>?
     private var unfinishedBody: Scheduled<Void>?
 
-    init(patience: TimeAmount) { self.patience = patience }
+    init(patience: TimeAmount, unwantedBody: Int) {
+        self.patience = patience
+        self.unwantedBody = unwantedBody
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .body where unfinishedBody == nil: unfinishedBody = closeLater(context)
+        case .head: bodyBytes = 0
+        case .body(let part):
+            if unfinishedBody == nil { unfinishedBody = closeLater(context) }
+            bodyBytes += part.readableBytes
+            if bodyBytes > unwantedBody { return context.close(promise: nil) }
         case .end:
             unfinishedBody?.cancel()
             unfinishedBody = nil
-        default: break
         }
         context.fireChannelRead(data)
     }

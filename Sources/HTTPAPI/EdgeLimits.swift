@@ -12,7 +12,9 @@ public struct EdgeLimits: Sendable {
     public var headerField = 16 << 10
     public var headerList = 32 << 10
     public var headerCount = 100
-    public var path = 4096
+    public var path = 8192
+    /// Bytes of a body that nobody asked for which are read, so that its sender sees the answer.
+    public var unwantedBody = 16 << 20
 
     public init() {}
 }

@@ -69,12 +69,13 @@ public struct HTTPEdge: Sendable {
         if closes { try await close(channel, after: request) }
     }
 
-    /// Takes no further request, so that the server closes once the answer is out. What is left of a body is read before: with
-    /// bytes unread the system would reset the connection, and the client might never see the answer (RFC 9112 §9.6).
-    /// `ConnectionGuard` bounds how much that is, and how long it takes.
+    /// Says that no more comes once the answer is out, and then leaves it to the client to close (RFC 9112 §9.6): a server that closes
+    /// at once drops what the network has not taken yet, and with bytes of a body unread the system resets the connection, so that the
+    /// client may never see the answer. `ConnectionGuard` bounds the rest of the body, and the idle time the wait.
     private func close(_ channel: any Channel, after request: Request) async throws {
+        channel.close(mode: .output, promise: nil)
         for try await _ in request.body {}
-        channel.close(mode: .input, promise: nil)
+        try await channel.closeFuture.get()
     }
 
     // MARK: Before the handler

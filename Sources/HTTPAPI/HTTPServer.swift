@@ -23,7 +23,7 @@ public struct HTTPServer: Sendable {
         let idle = TimeAmount(limits.idle)
         let builder = HTTPServerBuilder.http1(
             configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [ConnectionGuard(patience: idle)], idleTimeout: idle,
+                additionalChannelHandlers: [ConnectionGuard(patience: idle, unwantedBody: limits.unwantedBody)], idleTimeout: idle,
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: limits.headerField, maxHeaderListSize: limits.headerList, maxHeaderFieldCount: limits.headerCount)))
         return try builder.buildServer(
@@ -31,8 +31,8 @@ public struct HTTPServer: Sendable {
                 address: .hostname(host, port: port), backlog: 4096,
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
             eventLoopGroup: eventLoopGroup, logger: logger
-        ) { request, writer, _ in
-            try await edge.respond(to: request, writer)
+        ) { request, writer, channel in
+            try await edge.respond(to: request, writer, on: channel)
         } onServerRunning: { channel in
             await onListening(channel.localAddress)
         }

@@ -13,7 +13,6 @@ public enum ProblemMapper {
         case .notFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .uriTooLong: .uriTooLong
-        case .headersTooLarge: .requestHeaderFieldsTooLarge
         case .internal: .internalServerError
         case .overloaded, .storeUnavailable, .timeout: .serviceUnavailable
         }
@@ -29,7 +28,6 @@ public enum ProblemMapper {
         case .notFound: "Not found"
         case .methodNotAllowed: "Method not allowed"
         case .uriTooLong: "URI too long"
-        case .headersTooLarge: "Headers too large"
         case .internal: "Internal error"
         case .overloaded: "Overloaded"
         case .storeUnavailable: "Store unavailable"

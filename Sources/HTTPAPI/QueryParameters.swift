@@ -5,7 +5,8 @@ public struct QueryParameters: Sendable {
     private var values: [String: String] = [:]
     private var problems: [Problem.Field] = []
 
-    private static let longestValue = 512
+    /// A cursor may hold a title of 255 characters of up to four bytes, in Base64.
+    private static let longestValue = 2048
 
     init(_ raw: Substring, allowed: [String]) throws(Problem) {
         for pair in raw.split(separator: "&", omittingEmptySubsequences: true) {
@@ -48,7 +49,7 @@ public struct QueryParameters: Sendable {
     public mutating func text(_ name: String, longest: Int = 100) -> String? {
         guard let value = values[name] else { return nil }
         let trimmed = value.drop(while: \.isWhitespace)
-        guard !trimmed.isEmpty, value.count <= longest else {
+        guard !trimmed.isEmpty, value.unicodeScalars.count <= longest else {
             complain(name, "must have 1 to \(longest) characters")
             return nil
         }
@@ -58,7 +59,7 @@ public struct QueryParameters: Sendable {
     /// A decimal number within `range`; nil when absent.
     public mutating func number(_ name: String, in range: ClosedRange<Double>) -> Double? {
         guard let value = values[name] else { return nil }
-        guard Self.isPlainDecimal(value), let number = Double(value), range.contains(number) else {
+        guard Self.isDecimal(value), let number = Double(value), range.contains(number) else {
             complain(name, "must be a number from \(Self.plain(range.lowerBound)) to \(Self.plain(range.upperBound))")
             return nil
         }
@@ -103,7 +104,7 @@ public struct QueryParameters: Sendable {
         let items = value.split(separator: ",", omittingEmptySubsequences: false).map { item in
             String(item.drop(while: \.isWhitespace))
         }
-        guard items.count <= most, items.allSatisfy({ !$0.isEmpty && $0.count <= longest }) else {
+        guard items.count <= most, items.allSatisfy({ !$0.isEmpty && $0.unicodeScalars.count <= longest }) else {
             complain(name, "must be 1 to \(most) texts of 1 to \(longest) characters, separated by commas")
             return []
         }
@@ -124,9 +125,9 @@ public struct QueryParameters: Sendable {
         return PageRequest(limit: limit, position: .after(cursor))
     }
 
-    private static func isPlainDecimal(_ text: String) -> Bool {
-        text.utf8.count <= 20 && !text.isEmpty
-            && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+    /// Digits and the signs of a JSON number; `Double` checks their order, and would take `nan` and `0x1p3` too.
+    private static func isDecimal(_ text: String) -> Bool {
+        text.utf8.count <= 30 && text.utf8.allSatisfy { "0123456789.-+eE".utf8.contains($0) }
     }
 
     private static func plain(_ number: Double) -> String {

@@ -1,0 +1,56 @@
+import Contract
+import Foundation
+import Gateway
+import HTTPAPI
+import HTTPTypes
+import Testing
+
+@Suite struct OpenAPITests {
+    private static let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../openapi.yaml").standardizedFileURL
+    private static let methods: Set = ["get", "head", "post", "put", "patch", "delete"]
+
+    /// `GET /api/beats` → `anyone`: every operation under `paths:` with its `x-policy`. Reads no more YAML than the file's indentation.
+    private static func documented() throws -> [String: String] {
+        var policies: [String: String] = [:]
+        var path = ""
+        var operation = ""
+        let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
+        for line in lines.drop(while: { $0 != "paths:" }).dropFirst() {
+            if let first = line.first, first != " " { break }
+            let key = line.prefix { $0 != ":" }.trimmingPrefix { $0 == " " }
+            switch line.prefix(while: { $0 == " " }).count {
+            case 2: path = String(key)
+            case 4 where methods.contains(String(key)):
+                operation = "\(key.uppercased()) \(path)"
+                policies[operation] = ""
+            case 6 where key == "x-policy":
+                policies[operation] = line.drop { $0 != ":" }.dropFirst().trimmingCharacters(in: .whitespaces)
+            default: break
+            }
+        }
+        return policies
+    }
+
+    private static func routes() throws -> [Route] {
+        try GatewayService(settings: Settings(environment: ["KABABEAT_OPENAPI_FILE": file.path])).routes
+    }
+
+    /// The edge answers HEAD wherever there is a GET.
+    @Test func theDocumentNamesEveryRouteWithItsPolicyAndNoOther() throws {
+        var policies: [String: String] = [:]
+        for route in try Self.routes() {
+            #expect(policies.updateValue(route.policy.name, forKey: route.name) == nil, "\(route.name) stands twice")
+            if route.method == .get { policies["HEAD \(route.path)"] = route.policy.name }
+        }
+        #expect(try Self.documented() == policies)
+    }
+
+    @Test func theDocumentListsEveryProblemCodeAndNoOther() throws {
+        let text = try String(contentsOf: Self.file, encoding: .utf8)
+        let start = try #require(text.range(of: "description: What programs should look at.\n          type: string\n          enum:\n"))
+        let codes = text[start.upperBound...].split(separator: "\n").prefix { $0.hasPrefix("            - ") }.map {
+            String($0.dropFirst(14))
+        }
+        #expect(codes == Problem.Code.allCases.map(\.rawValue))
+    }
+}
