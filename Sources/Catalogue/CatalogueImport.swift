@@ -44,7 +44,7 @@ public struct CatalogueImport: Sendable {
 
     public init(postgres: PostgresClient, mongo: MongoClient, relay: OutboxRelay) {
         store = CatalogueStore(postgres: postgres)
-        audio = CatalogueAudio(mongo: mongo)
+        audio = CatalogueAudio(postgres: postgres, mongo: mongo)
         self.relay = relay
     }
 
@@ -71,7 +71,8 @@ public struct CatalogueImport: Sendable {
 
     private static func describe(_ error: any Error) -> String {
         switch error {
-        case let problem as Problem: problem.detail + (problem.missing.isEmpty ? "" : " (\(problem.missing.map(\.rawValue).joined(separator: ", ")))")
+        case let problem as Problem:
+            problem.detail + (problem.missing.isEmpty ? "" : " (\(problem.missing.map(\.rawValue).joined(separator: ", ")))")
         case let error as PostgresError: error.debugDescription
         case let error as MongoError: error.debugDescription
         default: String(describing: error)
@@ -83,20 +84,23 @@ public struct CatalogueImport: Sendable {
         _ onProgress: @Sendable (CatalogueProgress) -> Void
     ) async throws -> CatalogueProgress {
         var progress = CatalogueProgress(size: reader.size)
-        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        var parser = CatalogueParser(path: path)
         try await withThrowingTaskGroup(of: Void.self) { group in
             var writing = 0
             while true {
                 let raw = try await reader.lines(Self.batch, longest: CatalogueLine.longestLine)
                 if raw.isEmpty { break }
-                let lines = try Self.parse(raw, path, onInvalid, &progress)
+                let lines = try parser.parse(raw, onInvalid)
+                // One batch after the other, so that the order of the lines alone decides who gets a name that two would have.
+                let creators = try await creators(of: lines)
                 if writing == Self.writers {
                     try await group.next()
                     writing -= 1
                 }
-                group.addTask { try await write(lines, folder) }
+                group.addTask { [folder = parser.folder] in try await write(lines, creators, folder) }
                 writing += 1
                 progress.lines += lines.count
+                progress.skipped = parser.skipped
                 progress.bytes = await reader.position
                 onProgress(progress)
             }
@@ -105,35 +109,19 @@ public struct CatalogueImport: Sendable {
         return progress
     }
 
-    private static func parse(
-        _ raw: [LineReader.Line], _ path: String, _ onInvalid: (@Sendable (Int, String) -> Void)?, _ progress: inout CatalogueProgress
-    ) throws(CatalogueError) -> [CatalogueLine] {
-        let decoder = JSONDecoder()
-        var lines: [CatalogueLine] = []
-        var seen: Set<ExternalID> = []
-        for line in raw {
-            do throws(LineProblem) {
-                guard line.bytes.count <= CatalogueLine.longestLine else {
-                    throw LineProblem(reason: "is longer than \(CatalogueLine.longestLine) bytes")
-                }
-                let parsed = try CatalogueLine(json: line.bytes, decoder: decoder)
-                guard seen.insert(parsed.externalID).inserted else { throw LineProblem(reason: "externalId stands on an earlier line too") }
-                lines.append(parsed)
-            } catch {
-                guard let onInvalid else { throw .invalidLine(path: path, number: line.number, reason: error.reason) }
-                onInvalid(line.number, error.reason)
-                progress.skipped += 1
-            }
+    private func creators(of lines: [CatalogueLine]) async throws -> [ExternalID: EntityID] {
+        let creators = Dictionary(lines.map { ($0.creator.externalID, $0.creator) }) { first, _ in first }
+        let ids = try await store.ensure(Array(creators.values))
+        if let nameless = creators.values.first(where: { ids[$0.externalID] == nil }) {
+            throw CatalogueError.store("no username is free for the creator \(nameless.externalID.source):\(nameless.externalID.name)")
         }
-        return lines
+        return ids
     }
 
-    private func write(_ lines: [CatalogueLine], _ folder: String) async throws {
-        let creators = Dictionary(lines.map { ($0.creator.externalID, $0.creator) }) { first, _ in first }
-        let ids = try await store.ensure(creators.values.sorted { ($0.externalID.source, $0.externalID.name) < ($1.externalID.source, $1.externalID.name) })
+    private func write(_ lines: [CatalogueLine], _ creators: [ExternalID: EntityID], _ folder: String) async throws {
         var complete: [CatalogueLine] = []
         for line in lines { complete.append(try await audio.store(line, in: folder)) }
-        try await store.upsert(complete, creators: ids)
+        try await store.upsert(complete, creators: creators)
         relay.poke()
     }
 }

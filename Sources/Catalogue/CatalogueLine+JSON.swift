@@ -19,10 +19,12 @@ extension CatalogueLine {
 
     private static func describe(_ error: DecodingError) -> String {
         func path(_ context: DecodingError.Context) -> String {
-            context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+            let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+            return path.isEmpty ? "the line" : path
         }
         switch error {
-        case .keyNotFound(let key, let context): return "\((path(context) + "." + key.stringValue).trimmingPrefix(".")) is missing"
+        case .keyNotFound(let key, let context):
+            return "\((context.codingPath.map(\.stringValue) + [key.stringValue]).joined(separator: ".")) is missing"
         case .typeMismatch(_, let context), .valueNotFound(_, let context): return "\(path(context)) has the wrong type"
         case .dataCorrupted(let context): return context.codingPath.isEmpty ? "is not JSON" : "\(path(context)) \(context.debugDescription)"
         @unknown default: return "cannot be read"
@@ -49,11 +51,12 @@ private struct Wire: Decodable {
     let description: String?
     let status: String?
     let currency: String?
-    let licenseTypes: [String: String]
+    let licenseTypes: [String: String]?
     let createdAt: String?
     let metadata: BeatContentDocument.Metadata?
     let format: String?
     let file: String?
+    let artwork: BeatContentDocument.Artwork?
     let collaborators: [BeatContentDocument.Credit]?
 
     init(from decoder: any Decoder) throws {
@@ -61,7 +64,7 @@ private struct Wire: Decodable {
             decoder,
             [
                 "externalId", "creator", "title", "description", "status", "currency", "licenseTypes", "createdAt", "metadata", "audio",
-                "collaborators",
+                "artwork", "collaborators",
             ])
         externalId = try members.required("externalId")
         creator = try members.required("creator")
@@ -69,7 +72,7 @@ private struct Wire: Decodable {
         description = try members.optional("description")
         status = try members.optional("status")
         currency = try members.optional("currency")
-        licenseTypes = try members.optional("licenseTypes") ?? [:]
+        licenseTypes = try members.optional("licenseTypes")
         createdAt = try members.optional("createdAt")
         if let part = try members.nested("metadata", ["bpm", "key", "genre", "mood", "tags", "duration", "album", "waveform"]) {
             var metadata = BeatContentDocument.Metadata()
@@ -86,33 +89,57 @@ private struct Wire: Decodable {
             metadata = nil
         }
         let audio = try members.nested("audio", ["format", "file"])
-        format = try audio?.optional("format")
-        file = try audio?.optional("file")
+        format = try audio?.required("format")
+        file = try audio?.required("file")
+        if let part = try members.nested("artwork", ["thumbnailUrl", "fullUrl", "colors"]) {
+            var artwork = BeatContentDocument.Artwork()
+            artwork.thumbnailUrl = try part.optional("thumbnailUrl")
+            artwork.fullUrl = try part.optional("fullUrl")
+            artwork.colors = try part.optional("colors")
+            self.artwork = artwork
+        } else {
+            artwork = nil
+        }
         collaborators = try members.nestedList("collaborators", ["role", "creditedName"]).map { credits in
             try credits.map { BeatContentDocument.Credit(role: try $0.optional("role"), creditedName: try $0.required("creditedName")) }
         }
     }
 
     func line() throws(LineProblem) -> CatalogueLine {
-        guard let externalID = ExternalID(externalId) else { throw LineProblem(reason: "externalId must be source:name without blanks") }
+        guard let externalID = ExternalID(externalId) else {
+            throw LineProblem(reason: "externalId must be source:id, the source of a-z 0-9 . _ -, at most 50 and 255 characters")
+        }
         guard let creatorID = ExternalID(creator.externalId) else {
-            throw LineProblem(reason: "creator.externalId must be source:name without blanks")
+            throw LineProblem(reason: "creator.externalId must be source:id, the source of a-z 0-9 . _ -, at most 50 and 255 characters")
         }
         try Check.text("title", title, 1...255)
         try Check.text("creator.displayName", creator.displayName, 1...100)
-        if let description { try Check.text("description", description, 0...5000) }
-        guard ["published", "draft", nil].contains(status) else { throw LineProblem(reason: "status must be published or draft") }
+        if let description { try Check.text("description", description, 0...5000, mayBreak: true) }
+        guard let status = CatalogueLine.Status(rawValue: status ?? "published") else {
+            throw LineProblem(reason: "status must be draft, published or archived")
+        }
         guard let money = Currency(code: currency ?? "USD") else { throw LineProblem(reason: "currency is not one that is sold in") }
-        if let unknown = licenseTypes.keys.sorted().first(where: { !["basic", "premium", "exclusive"].contains($0) }) {
-            throw LineProblem(reason: "licenseTypes.\(unknown.prefix(40)) is not a licence; there are basic, premium and exclusive")
+        if let licenseTypes {
+            guard currency != nil else { throw LineProblem(reason: "currency is missing; licenseTypes needs it") }
+            guard !licenseTypes.isEmpty else {
+                throw LineProblem(reason: "licenseTypes must have at least one of basic, premium and exclusive")
+            }
+            if let unknown = licenseTypes.keys.sorted().first(where: { !["basic", "premium", "exclusive"].contains($0) }) {
+                throw LineProblem(reason: "licenseTypes.\(unknown.prefix(40)) is not a licence; there are basic, premium and exclusive")
+            }
         }
         var document = BeatContentDocument(metadata: try metadata.map { metadata throws(LineProblem) in try Check.metadata(metadata) })
-        if format != nil || file != nil {
-            try Check.text("audio.format", format ?? "", 1...20)
-            if let file, file.hasPrefix("/") || file.split(separator: "/").contains("..") || file.utf8.contains(0) {
+        if let format, let file {
+            try Check.text("audio.format", format, 1...20)
+            try Check.text("audio.file", file, 1...1024)
+            if file.hasPrefix("/") || file.split(separator: "/").contains("..") {
                 throw LineProblem(reason: "audio.file must lie below the catalogue's folder")
             }
             document.audio = BeatContentDocument.Audio(format: format)
+        }
+        if let artwork {
+            try Check.artwork(artwork)
+            document.artwork = artwork
         }
         if let collaborators {
             guard collaborators.count <= 50 else { throw LineProblem(reason: "collaborators has more than 50 entries") }
@@ -124,13 +151,14 @@ private struct Wire: Decodable {
         }
         return CatalogueLine(
             externalID: externalID, creator: .init(externalID: creatorID, displayName: creator.displayName), title: title,
-            description: description, isPublished: status != "draft", currency: money, basic: try price("basic", money),
+            description: description, status: status, currency: money, basic: try price("basic", money),
             premium: try price("premium", money), exclusive: try price("exclusive", money),
-            createdAt: try createdAt.map { text throws(LineProblem) in try Check.date("createdAt", text) }, content: document, audioFile: file)
+            createdAt: try createdAt.map { text throws(LineProblem) in try Check.date("createdAt", text) }, content: document,
+            audioFile: file)
     }
 
     private func price(_ license: String, _ currency: Currency) throws(LineProblem) -> Money? {
-        guard let text = licenseTypes[license] else { return nil }
+        guard let text = licenseTypes?[license] else { return nil }
         guard let money = Money(decimal: text, currency: currency), money.minorUnits > 0 else {
             throw LineProblem(reason: "licenseTypes.\(license) must be an amount such as \"9.99\", more than nothing")
         }
@@ -140,11 +168,11 @@ private struct Wire: Decodable {
 
 /// What the members of a line may hold.
 private enum Check {
-    static func text(_ name: String, _ text: String, _ length: ClosedRange<Int>) throws(LineProblem) {
+    static func text(_ name: String, _ text: String, _ length: ClosedRange<Int>, mayBreak: Bool = false) throws(LineProblem) {
         guard length.contains(text.unicodeScalars.count) else {
             throw LineProblem(reason: "\(name) must have \(length.lowerBound) to \(length.upperBound) characters")
         }
-        guard !text.unicodeScalars.contains(where: { $0.value < 0x20 && $0 != "\n" || $0.value == 0x7F }) else {
+        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control && !(mayBreak && $0 == "\n") }) else {
             throw LineProblem(reason: "\(name) holds a control character")
         }
     }
@@ -172,11 +200,29 @@ private enum Check {
         return metadata
     }
 
+    static func artwork(_ artwork: BeatContentDocument.Artwork) throws(LineProblem) {
+        for (name, url) in [("artwork.thumbnailUrl", artwork.thumbnailUrl), ("artwork.fullUrl", artwork.fullUrl)] {
+            guard let url else { continue }
+            try text(name, url, 1...2048)
+            guard url.hasPrefix("https://"), URL(string: url)?.host()?.isEmpty == false else {
+                throw LineProblem(reason: "\(name) must be an https: URL")
+            }
+        }
+        if let colors = artwork.colors, colors.count > 16 || !colors.allSatisfy(isColor) {
+            throw LineProblem(reason: "artwork.colors must have at most 16 colors such as #FF6B6B")
+        }
+    }
+
+    private static func isColor(_ text: String) -> Bool {
+        text.utf8.count == 7 && text.hasPrefix("#") && text.dropFirst().allSatisfy { $0.isASCII && $0.isHexDigit }
+    }
+
     /// `2024-01-31` or a full RFC 3339 time; Postgres reads either.
     static func date(_ name: String, _ text: String) throws(LineProblem) -> String {
         let strategy = Date.ISO8601FormatStyle().year().month().day()
-        guard (try? Date.ISO8601FormatStyle(includingFractionalSeconds: text.contains(".")).parse(text)) != nil
-            || (text.count == 10 && (try? strategy.parse(text)) != nil)
+        guard
+            (try? Date.ISO8601FormatStyle(includingFractionalSeconds: text.contains(".")).parse(text)) != nil
+                || (text.count == 10 && (try? strategy.parse(text)) != nil)
         else { throw LineProblem(reason: "\(name) must be a date such as 2024-01-31 or 2024-01-31T12:00:00Z") }
         return text
     }
@@ -202,7 +248,10 @@ private struct Members {
 
     private func check(_ known: Set<String>) throws {
         for key in container.allKeys where !known.contains(key.stringValue) {
-            throw LineProblem(reason: "\((container.codingPath.map(\.stringValue) + [String(key.stringValue.prefix(40))]).joined(separator: ".")) is not known")
+            throw LineProblem(
+                reason:
+                    "\((container.codingPath.map(\.stringValue) + [String(key.stringValue.prefix(40))]).joined(separator: ".")) is not known"
+            )
         }
     }
 

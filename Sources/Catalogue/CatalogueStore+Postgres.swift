@@ -30,22 +30,26 @@ struct CatalogueStore: Sendable {
         """
     ) { row throws(PostgresError) in (try row.text(0), try row.text(1), try row.uuid(2)) }
 
-    /// The ids of all `creators`, making the accounts of those that are new. Safe against another import that makes the same.
+    /// The ids of all `creators`, making the accounts of those that are new. Safe against another import that makes the same. A creator
+    /// whom neither name was free for is left out.
     func ensure(_ creators: [CatalogueLine.Creator]) async throws(PostgresError) -> [ExternalID: EntityID] {
         var known = try await ids(creators)
         // A username that is taken gets a suffix of its own; the second cannot be taken by anybody else.
         for attempt in 0..<2 {
+            // In one order everywhere, so that two imports never wait for each other.
             let missing = creators.filter { known[$0.externalID] == nil }
+                .map { (creator: $0, username: Username.derive($0.displayName, $0.externalID, isPlain: attempt == 0)) }
+                .sorted { ($0.username, $0.creator.externalID) < ($1.username, $1.creator.externalID) }
             if missing.isEmpty { break }
             let now = Clock.milliseconds
             _ = try await postgres.query(
                 Self.insertCreators,
                 [
                     .uuids(missing.map { _ in EntityID.make(milliseconds: now).rawValue }),
-                    .texts(missing.map { Username.derive($0.displayName, $0.externalID, isPlain: attempt == 0) }),
-                    .texts(missing.map(\.displayName)), .texts(missing.map(\.externalID.source)), .texts(missing.map(\.externalID.name)),
+                    .texts(missing.map(\.username)), .texts(missing.map(\.creator.displayName)),
+                    .texts(missing.map(\.creator.externalID.source)), .texts(missing.map(\.creator.externalID.name)),
                 ], settings: .system, deadline: .now + timeout)
-            known.merge(try await ids(missing)) { _, new in new }
+            known.merge(try await ids(missing.map(\.creator))) { _, new in new }
         }
         return known
     }
@@ -79,6 +83,8 @@ struct CatalogueStore: Sendable {
                 creator_id = excluded.creator_id, title = excluded.title, description = excluded.description, status = excluded.status,
                 currency = excluded.currency, price_basic = excluded.price_basic, price_premium = excluded.price_premium,
                 price_exclusive = excluded.price_exclusive, content_digest = excluded.content_digest,
+                -- A line without a date came with this transaction's.
+                created_at = CASE WHEN excluded.created_at = now() THEN known.created_at ELSE excluded.created_at END,
                 published_at = coalesce(known.published_at, excluded.published_at), version = known.version + 1, updated_at = now()
             WHERE known.content_digest IS DISTINCT FROM excluded.content_digest AND known.deleted_at IS NULL
             RETURNING known.id, known.version, known.source, known.external_id
@@ -93,16 +99,16 @@ struct CatalogueStore: Sendable {
     /// Lines of one batch name different beats.
     func upsert(_ lines: [CatalogueLine], creators: [ExternalID: EntityID]) async throws(PostgresError) {
         let now = Clock.milliseconds
-        let contents = lines.map { Self.json($0.content) }
-        let lines = zip(lines, contents).compactMap { line, content in
-            creators[line.creator.externalID].map { Row(line: line, creator: $0, content: content) }
+        // In one order everywhere, so that two imports never wait for each other.
+        let lines = lines.sorted { $0.externalID < $1.externalID }.compactMap { line in
+            creators[line.creator.externalID].map { Row(line: line, creator: $0, content: Self.json(line.content)) }
         }
         _ = try await postgres.query(
             Self.upsertBeats,
             [
                 .uuids(lines.map { _ in EntityID.make(milliseconds: now).rawValue }), .uuids(lines.map(\.creator.rawValue)),
                 .texts(lines.map(\.line.title)), .texts(lines.map(\.line.description)),
-                .texts(lines.map { $0.line.isPublished ? "published" : "draft" }), .texts(lines.map(\.line.currency.code)),
+                .texts(lines.map(\.line.status.rawValue)), .texts(lines.map(\.line.currency.code)),
                 .numerics(lines.map { $0.line.basic?.description }), .numerics(lines.map { $0.line.premium?.description }),
                 .numerics(lines.map { $0.line.exclusive?.description }), .texts(lines.map(\.line.externalID.source)),
                 .texts(lines.map(\.line.externalID.name)), .texts(lines.map(\.digest)), .texts(lines.map(\.line.createdAt)),
@@ -118,15 +124,15 @@ struct CatalogueStore: Sendable {
         /// Of all that a line says, as `bytea` text: two of 64 bits.
         var digest: String {
             let facts = [
-                line.title, line.description ?? "\0", line.isPublished ? "published" : "draft", line.currency.code,
+                line.title, line.description ?? "\0", line.status.rawValue, line.currency.code,
                 line.basic?.description ?? "\0", line.premium?.description ?? "\0", line.exclusive?.description ?? "\0",
                 line.createdAt ?? "\0", creator.description, content,
             ]
             var (first, second) = (Digest(), Digest())
-            second.update("second".utf8)
+            second.update("second")
             for fact in facts {
-                first.update(fact.utf8)
-                second.update(fact.utf8)
+                first.update(fact)
+                second.update(fact)
             }
             func hex(_ value: UInt64) -> String {
                 let digits = String(value, radix: 16)
@@ -166,7 +172,7 @@ extension Username {
         slug = String(slug.prefix(34))
         while slug.last == "-" { slug.removeLast() }
         if isPlain, slug.count >= 3, !reserved.contains(slug) { return slug }
-        let suffix = String(Digest("\(id.source):\(id.name)".utf8).value, radix: 36)
+        let suffix = String(Digest("\(id.source):\(id.name)").value, radix: 36)
         return slug.isEmpty ? "creator-\(suffix)" : "\(slug)-\(suffix)"
     }
 }

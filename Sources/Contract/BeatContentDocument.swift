@@ -30,6 +30,8 @@ public struct BeatContentDocument: Codable, Sendable, Equatable {
         public var thumbnailUrl: String?
         public var fullUrl: String?
         public var colors: [String]?
+
+        public init() {}
     }
 
     public struct Credit: Codable, Sendable, Equatable {

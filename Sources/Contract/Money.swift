@@ -16,6 +16,9 @@ public struct Currency: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { code }
 
+    /// The largest amount the stores hold: NUMERIC(12,2), so less than 10,000,000,000 whole units of any currency.
+    public var maximumMinorUnits: Int64 { (0..<digits).reduce(9_999_999_999) { units, _ in units * 10 + 9 } }
+
     /// The SQL column has two decimals, so currencies with three (KWD, BHD) are not sold in.
     private static let digitsByCode: [String: Int] = {
         let two = ["AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "USD", "ZAR"]
@@ -27,9 +30,6 @@ public struct Currency: Hashable, Sendable, CustomStringConvertible {
 
 /// An exact amount of money: whole minor units (cents) of one currency. Never a floating-point number, in any store or message.
 public struct Money: Hashable, Sendable, CustomStringConvertible {
-    /// The largest amount the stores hold: NUMERIC(12,2).
-    public static let maximumMinorUnits: Int64 = 999_999_999_999
-
     public let minorUnits: Int64
     public let currency: Currency
 
@@ -39,7 +39,7 @@ public struct Money: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Reads a plain decimal such as `10`, `10.5` or `0.99`: digits, at most one point, no sign, no exponent, no more decimals than the
-    /// currency has, no more than `maximumMinorUnits`.
+    /// currency has, no more than the currency's `maximumMinorUnits`.
     public init?(decimal text: some StringProtocol, currency: Currency) {
         var units: Int64 = 0
         var decimals: Int?
@@ -56,11 +56,11 @@ public struct Money: Hashable, Sendable, CustomStringConvertible {
             }
             digits += 1
             units = units * 10 + Int64(byte - UInt8(ascii: "0"))
-            guard units <= Self.maximumMinorUnits else { return nil }
+            guard units <= currency.maximumMinorUnits else { return nil }
         }
         guard digits > 0, decimals != 0 else { return nil }
         for _ in (decimals ?? 0)..<max(currency.digits, decimals ?? 0) { units *= 10 }
-        guard units <= Self.maximumMinorUnits else { return nil }
+        guard units <= currency.maximumMinorUnits else { return nil }
         self.init(minorUnits: units, currency: currency)
     }
 

@@ -75,6 +75,9 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         try await values(for: [id])[0]
     }
 
+    /// Ids that wait for their look-up to begin.
+    var waiting: Int { state.withLock { $0.waiting } }
+
     /// Loads batch after batch until nothing waits.
     private func run() async {
         while let requests = takeBatch() {

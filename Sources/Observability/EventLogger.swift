@@ -20,7 +20,7 @@ public struct EventLogger: Observer {
             logger.log(
                 level: level, "request",
                 metadata: [
-                    "requestId": "\(id)", "method": "\(method.prefix(20))", "path": "\(path)", "status": "\(status)",
+                    "requestId": "\(id)", "method": "\(method.prefix(20))", "path": "\(path.prefix { $0 != "?" })", "status": "\(status)",
                     "microseconds": "\(microseconds)", "problem": "\(problem?.rawValue ?? "-")",
                 ])
         case .unexpectedError(let id, let detail):
