@@ -30,6 +30,17 @@ struct BeatFilter: Sendable, Hashable {
 enum BeatSort: String, Sendable, CaseIterable {
     case title, createdAt, price, popularity, relevance
 
+    /// Where the index keeps what is sorted by.
+    var field: String {
+        switch self {
+        case .title: "titleKey"
+        case .createdAt: "createdAt"
+        case .price: "price"
+        case .popularity: "popularity"
+        case .relevance: "score"
+        }
+    }
+
     /// The order that people expect of a sort where they do not say.
     var natural: SortOrder { self == .title || self == .price ? .ascending : .descending }
 }
@@ -73,7 +84,7 @@ enum BeatPlanner {
         let conditions = conditions(request.filter)
         let order = digest(request)
         let direction: Int32 = request.order == .ascending ? 1 : -1
-        let field = field(request.sort)
+        let field = request.sort.field
         var segments: [BeatSearchPlan.Segment] = []
         var after: Cursor?
         if case .after(let cursor) = request.page.position {
@@ -102,16 +113,6 @@ enum BeatPlanner {
         }
         return BeatSearchPlan(
             total: conditions, segments: segments, sort: request.sort, skip: request.page.offset, limit: request.page.limit, order: order)
-    }
-
-    private static func field(_ sort: BeatSort) -> String {
-        switch sort {
-        case .title: "titleKey"
-        case .createdAt: "createdAt"
-        case .price: "price"
-        case .popularity: "popularity"
-        case .relevance: "score"
-        }
     }
 
     private static func conditions(_ filter: BeatFilter) -> BSONDocument {

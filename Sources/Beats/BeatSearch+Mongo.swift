@@ -80,7 +80,8 @@ struct BeatSearchStore: Sendable {
         if plan.sort == .relevance {
             try session.aggregate("search_index", relevancePipeline(segment, skip: skip, limit: limit)) { each(try row($0, plan.sort)) }
         } else {
-            let projection: BSONDocument = ["titleKey": 1, "createdAt": 1, "price": 1, "popularity": 1]
+            // The sort field and no more: an index that has both answers without the document.
+            let projection = BSONDocument([(plan.sort.field, .int32(1))])
             try session.find(
                 "search_index", segment.filter, projection: projection, sort: segment.sort, skip: skip, limit: Int64(limit)
             ) { each(try row($0, plan.sort)) }
