@@ -81,7 +81,8 @@ let package = Package(
             "Gateway",
             [
                 "Beats", "Catalogue", "Contract", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient", "Observability",
-                "PostgresClient", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+                "PostgresClient", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix,
+                serviceLifecycle, unixSignals,
             ]),
         .executableTarget(
             name: "kababeat", dependencies: ["Gateway", argumentParser], swiftSettings: settings),
@@ -89,7 +90,8 @@ let package = Package(
             name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "Reactor", "RedisClient"], swiftSettings: settings),
 
         // MARK: What the benchmark compares with; no part of the product
-        .executableTarget(name: "benchbare", dependencies: [httpTypes, hummingbird, logging, nioCore], path: "benchmarks/bare", swiftSettings: settings),
+        .executableTarget(
+            name: "benchbare", dependencies: [httpTypes, hummingbird, logging, nioCore], path: "benchmarks/bare", swiftSettings: settings),
 
         // MARK: Tests that need no server
         .target(name: "TestSupport", dependencies: ["Contract"], path: "Tests/TestSupport", swiftSettings: settings),

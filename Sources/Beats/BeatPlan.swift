@@ -89,7 +89,9 @@ enum BeatPlanner {
         var after: Cursor?
         if case .after(let cursor) = request.page.position {
             guard cursor.order == order else {
-                throw Problem(.invalidCursor, "The cursor belongs to a list with another filter or order.", fields: [.init("cursor", "is of another list")])
+                throw Problem(
+                    .invalidCursor, "The cursor belongs to a list with another filter or order.",
+                    fields: [.init("cursor", "is of another list")])
             }
             after = cursor
         }
@@ -99,7 +101,8 @@ enum BeatPlanner {
             if mayLackValue { valued.append("price", ["$gt": .int64(0)]) }
             segments.append(
                 .init(
-                    conditions: valued, bounds: try after.map { cursor throws(Problem) in try bounds(field, cursor, direction, request.sort) } ?? [:],
+                    conditions: valued,
+                    bounds: try after.map { cursor throws(Problem) in try bounds(field, cursor, direction, request.sort) } ?? [:],
                     sort: [(field, .int32(direction)), ("_id", .int32(direction))].asDocument))
         }
         if mayLackValue {
@@ -130,7 +133,8 @@ enum BeatPlanner {
         if filter.isFeatured { conditions.append("isFeatured", ["$eq": true]) }
         if !filter.tags.isEmpty { conditions.append("tags", ["$all": .array(filter.tags.map { .string($0.lowercased()) })]) }
         conditions.append(range: "bpm", filter.minimumBPM.map { .double($0) }, filter.maximumBPM.map { .double($0) })
-        conditions.append(range: "price", filter.minimumPrice.map { .int64($0.minorUnits) }, filter.maximumPrice.map { .int64($0.minorUnits) })
+        conditions.append(
+            range: "price", filter.minimumPrice.map { .int64($0.minorUnits) }, filter.maximumPrice.map { .int64($0.minorUnits) })
         // Tombstones have no date. Without a condition of its own a list would count them.
         if conditions.isEmpty { conditions.append("createdAt", ["$gte": .date(milliseconds: .min)]) }
         return conditions

@@ -121,7 +121,8 @@ public struct BeatProjector: Projector {
         for state in states { outcomes[state.id] = .shown(version: state.version) }
         for result in [try session.bulkWrite("beats", contentWrites), try session.bulkWrite("search_index", indexWrites)] {
             for failure in result.failures where failure.code != .duplicateKey {
-                outcomes[states[failure.index].id] = .refused(reason: "mongo_\(failure.code)".filter { $0.isLetter || $0.isNumber || $0 == "_" })
+                outcomes[states[failure.index].id] = .refused(
+                    reason: "mongo_\(failure.code)".filter { $0.isLetter || $0.isNumber || $0 == "_" })
             }
         }
         return outcomes
@@ -130,7 +131,9 @@ public struct BeatProjector: Projector {
 
 /// What the search index takes from a beat's content.
 struct SearchFacts: Sendable, Equatable {
-    static let projection: BSONDocument = ["metadata.bpm": 1, "metadata.key": 1, "metadata.genre": 1, "metadata.mood": 1, "metadata.tags": 1]
+    static let projection: BSONDocument = [
+        "metadata.bpm": 1, "metadata.key": 1, "metadata.genre": 1, "metadata.mood": 1, "metadata.tags": 1,
+    ]
 
     var bpm: Double?
     var key: String?

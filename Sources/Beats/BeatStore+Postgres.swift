@@ -22,7 +22,8 @@ struct BeatCoreStore: Sendable {
         return BeatCore(
             id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), title: try row.text(2), description: try row.textOrNil(3),
             isFeatured: try row.bool(4), currency: currency,
-            prices: LicensePrices(basic: try money(row, 6, currency), premium: try money(row, 7, currency), exclusive: try money(row, 8, currency)),
+            prices: LicensePrices(
+                basic: try money(row, 6, currency), premium: try money(row, 7, currency), exclusive: try money(row, 8, currency)),
             creator: BeatCore.Creator(
                 id: EntityID(rawValue: try row.uuid(11)), username: try row.text(12), displayName: try row.textOrNil(13),
                 avatarURL: try row.textOrNil(14), isVerified: try row.bool(15)),

@@ -21,7 +21,10 @@ public struct Currency: Hashable, Sendable, CustomStringConvertible {
 
     /// The SQL column has two decimals, so currencies with three (KWD, BHD) are not sold in.
     private static let digitsByCode: [String: Int] = {
-        let two = ["AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "USD", "ZAR"]
+        let two = [
+            "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "USD",
+            "ZAR",
+        ]
         var table = Dictionary(uniqueKeysWithValues: two.map { ($0, 2) })
         for code in ["CLP", "JPY", "KRW"] { table[code] = 0 }
         return table

@@ -46,7 +46,9 @@ public struct Problem: Error, Sendable, Equatable {
 
     /// A request whose named inputs are wrong.
     public static func invalid(_ fields: [Field]) -> Problem {
-        Problem(.invalidRequest, "The request has \(fields.count == 1 ? "an invalid input" : "\(fields.count) invalid inputs").", fields: fields)
+        Problem(
+            .invalidRequest, "The request has \(fields.count == 1 ? "an invalid input" : "\(fields.count) invalid inputs").", fields: fields
+        )
     }
 
     /// Nothing there that the caller may know of.

@@ -25,7 +25,8 @@ public enum Commands {
         }
         let group = ServiceGroup(
             configuration: .init(
-                services: [gateway], gracefulShutdownSignals: [.sigint, .sigterm], logger: Logger(label: "kababeat") {
+                services: [gateway], gracefulShutdownSignals: [.sigint, .sigterm],
+                logger: Logger(label: "kababeat") {
                     JSONLogHandler(label: $0, level: .error)
                 }))
         try await group.run()
@@ -72,7 +73,8 @@ public enum Commands {
             await stores.shutdown()
             let seconds = Double((ContinuousClock.now - start).microseconds) / 1_000_000
             let rate = Int(Double(progress.lines) / max(seconds, 0.001))
-            return "imported \(progress.lines) beats in \(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s (\(rate)/s), skipped \(progress.skipped)"
+            return
+                "imported \(progress.lines) beats in \(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s (\(rate)/s), skipped \(progress.skipped)"
         } catch {
             await stores.shutdown()
             throw Failure(description: error.description)

@@ -78,7 +78,7 @@ public struct GatewayService: Service {
             ).pending()
         } catch {
             guard error.isUnavailable else { throw Commands.Failure(description: error.debugDescription) }
-            observer.observe(.lifecycle("a store does not answer, so its schema was not checked: \(error.description)"))
+            observer.observe(.lifecycle("a store does not answer, so its schema was not checked: \(error.debugDescription)"))
             return []
         }
     }

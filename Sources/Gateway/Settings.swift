@@ -33,7 +33,9 @@ public struct Settings: Sendable {
         for name in environment.keys.sorted() where name.hasPrefix("KABABEAT_") && !known.contains(name) && !Self.isOfScripts(name) {
             throw .unknown(name: name, origin: "the environment")
         }
-        let flagVariables = Dictionary(Setting.all.compactMap { setting in flags[setting.key].map { (setting.variable, $0) } }) { first, _ in first }
+        let flagVariables = Dictionary(Setting.all.compactMap { setting in flags[setting.key].map { (setting.variable, $0) } }) {
+            first, _ in first
+        }
         let secret = SecretsSpecifier<String, String>.specific(Set(Setting.all.filter(\.isSecret).map(\.variable)))
         reader = ConfigReader(
             providers: [
@@ -98,10 +100,12 @@ public struct Settings: Sendable {
             throw .malformed(name: Self.variable("redis.enabled"), expected: "true or false")
         }
         guard Logger.Level(rawValue: text("log.level")) != nil else {
-            throw .malformed(name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw .malformed(
+                name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         guard text("mongo.uri").hasPrefix("mongodb://") || text("mongo.uri").hasPrefix("mongodb+srv://") else {
-            throw .malformed(name: Self.variable("mongo.uri"), expected: "a MongoDB connection string: mongodb://host:port/?replicaSet=name")
+            throw .malformed(
+                name: Self.variable("mongo.uri"), expected: "a MongoDB connection string: mongodb://host:port/?replicaSet=name")
         }
     }
 

@@ -69,7 +69,8 @@ public struct QueryParameters: Sendable {
     /// A whole number within `range`; nil when absent.
     public mutating func integer(_ name: String, in range: ClosedRange<Int>) -> Int? {
         guard let value = values[name] else { return nil }
-        guard value.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = Int(value), range.contains(number)
+        guard value.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = Int(value),
+            range.contains(number)
         else {
             complain(name, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
             return nil

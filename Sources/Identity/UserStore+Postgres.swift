@@ -14,7 +14,8 @@ struct UserStore: Sendable {
         """
     ) { row throws(PostgresError) in
         UserProfile(
-            id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), username: try row.text(2), displayName: try row.textOrNil(3),
+            id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), username: try row.text(2),
+            displayName: try row.textOrNil(3),
             avatarURL: try row.textOrNil(4), bio: try row.textOrNil(5), isVerified: try row.bool(6), isCreator: try row.bool(7),
             createdAt: Timestamp(microseconds: try row.timestampMicroseconds(8)))
     }

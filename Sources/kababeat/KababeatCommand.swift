@@ -16,7 +16,9 @@ struct SettingsOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A file with a line KABABEAT_NAME=value for each setting.", valueName: "file"))
     var settings: String?
 
-    @Option(name: .customLong("set"), help: ArgumentHelp("A setting by its key, such as postgres.port=5432. Wins over all.", valueName: "key=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("A setting by its key, such as postgres.port=5432. Wins over all.", valueName: "key=value"))
     var assignments: [String] = []
 
     func load(_ more: [String: String?] = [:]) throws -> Settings {

@@ -114,7 +114,7 @@ struct SharedTier: Sendable {
 
     /// Ten per cent either way, so that what was filled together does not expire together.
     private static func jittered(_ milliseconds: Int64) -> Int64 {
-        milliseconds + Int64.random(in: -milliseconds / 10 ... milliseconds / 10)
+        milliseconds + Int64.random(in: -milliseconds / 10...milliseconds / 10)
     }
 
     private static let dropScript = RedisScript(
