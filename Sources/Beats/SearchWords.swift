@@ -15,7 +15,8 @@ enum SearchWords {
 
     /// The distinct words of several texts, in their order.
     static func words(of texts: [String]) -> [String] {
+        // Not lazily: what is asked twice of a lazy sequence would have been seen already.
         var seen: Set<String> = []
-        return Array(texts.lazy.flatMap(words).filter { seen.insert($0).inserted }.prefix(mostInIndex))
+        return Array(texts.flatMap(words).filter { seen.insert($0).inserted }.prefix(mostInIndex))
     }
 }

@@ -1,6 +1,7 @@
 import Contract
 import Foundation
 import HTTPAPI
+import HTTPTypes
 import Testing
 
 @Suite struct ErrorCatalogueTests {
