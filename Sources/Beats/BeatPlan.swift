@@ -88,14 +88,11 @@ enum BeatPlanner {
         var segments: [BeatSearchPlan.Segment] = []
         var after: Cursor?
         if case .after(let cursor) = request.page.position {
-            guard cursor.order == order else {
-                throw Problem(
-                    .invalidCursor, "The cursor belongs to a list with another filter or order.",
-                    fields: [.init("cursor", "is of another list")])
-            }
+            guard cursor.order == order else { throw foreignCursor }
             after = cursor
         }
         let mayLackValue = request.sort == .price && request.filter.minimumPrice == nil && request.filter.maximumPrice == nil
+        guard mayLackValue || after?.value != .absent else { throw foreignCursor }
         if after?.value != .absent {
             var valued = conditions
             if mayLackValue { valued.append("price", ["$gt": .int64(0)]) }
@@ -117,6 +114,9 @@ enum BeatPlanner {
         return BeatSearchPlan(
             total: conditions, segments: segments, sort: request.sort, skip: request.page.offset, limit: request.page.limit, order: order)
     }
+
+    private static let foreignCursor = Problem(
+        .invalidCursor, "The cursor belongs to a list with another filter or order.", fields: [.init("cursor", "is of another list")])
 
     private static func conditions(_ filter: BeatFilter) -> BSONDocument {
         var conditions: BSONDocument = [:]
@@ -148,7 +148,7 @@ enum BeatPlanner {
         case (.createdAt, .integer(let milliseconds)): value = .date(milliseconds: milliseconds)
         case (.price, .integer(let units)): value = .int64(units)
         case (.popularity, .decimal(let number)), (.relevance, .decimal(let number)): value = .double(number)
-        default: throw Problem(.invalidCursor, "The cursor is not of this list.", fields: [.init("cursor", "is of another list")])
+        default: throw foreignCursor
         }
         func compare(_ field: String, _ comparison: String, _ value: BSONValue) -> BSONValue {
             .document([(field, .document([(comparison, value)].asDocument))].asDocument)

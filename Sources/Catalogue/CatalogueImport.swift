@@ -36,7 +36,7 @@ public struct CatalogueImport: Sendable {
     private static let writers = 2
 
     /// How long the last batches may take to reach MongoDB after all lines are committed.
-    private static let drainLimit = Duration.seconds(60)
+    private static let drainLimit = Duration.seconds(30)
 
     private let store: CatalogueStore
     private let audio: CatalogueAudio

@@ -217,14 +217,21 @@ private enum Check {
         text.utf8.count == 7 && text.hasPrefix("#") && text.dropFirst().allSatisfy { $0.isASCII && $0.isHexDigit }
     }
 
-    /// `2024-01-31` or a full RFC 3339 time; Postgres reads either.
+    /// `2024-01-31` or a full RFC 3339 time, one that there is; Postgres reads either.
     static func date(_ name: String, _ text: String) throws(LineProblem) -> String {
-        let strategy = Date.ISO8601FormatStyle().year().month().day()
-        guard
-            (try? Date.ISO8601FormatStyle(includingFractionalSeconds: text.contains(".")).parse(text)) != nil
-                || (text.count == 10 && (try? strategy.parse(text)) != nil)
+        let pattern = /(\d{4})-(\d\d)-(\d\d)(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d))?/
+        guard let match = text.wholeMatch(of: pattern.asciiOnlyDigits()), let year = Int(match.1), let month = Int(match.2),
+            let day = Int(match.3), year > 0, (1...12).contains(month), (1...days(in: month, of: year)).contains(day)
         else { throw LineProblem(reason: "\(name) must be a date such as 2024-01-31 or 2024-01-31T12:00:00Z") }
         return text
+    }
+
+    private static func days(in month: Int, of year: Int) -> Int {
+        switch month {
+        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
     }
 }
 

@@ -2,6 +2,7 @@ import Contract
 import Foundation
 import HTTPAPI
 import HTTPTypes
+import HTTPTypes
 import Testing
 
 @Suite struct ErrorCatalogueTests {

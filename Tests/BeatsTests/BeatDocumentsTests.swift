@@ -1,0 +1,86 @@
+import Contract
+import Foundation
+import MongoClient
+import Testing
+
+@testable import Beats
+
+@Suite struct BeatDocumentsTests {
+    private func state(version: Int64 = 7, isPublished: Bool = true, isDeleted: Bool = false, price: Int64? = 1000) -> BeatProjector.State {
+        BeatProjector.State(
+            id: Sample.id, version: version, isPublished: isPublished, isDeleted: isDeleted, title: "Summer VIBES", creator: Sample.creator,
+            artistName: "Ana", currency: "USD", price: price, isFeatured: false, createdAt: Timestamp(milliseconds: 5),
+            updatedAt: Timestamp(milliseconds: 6), staged: nil)
+    }
+
+    private let fence: BSONDocument = ["_id": .uuid(Sample.id.rawValue), "v": ["$lt": 7]]
+    private let tombstone: BSONDocument = [
+        "_id": .uuid(Sample.id.rawValue), "v": 7, "deleted": true, "deletedAt": .date(milliseconds: 6),
+    ]
+
+    private func replaces(_ write: MongoWrite, _ document: BSONDocument) -> Bool {
+        if case .replaceOne(filter: fence, document, upsert: true) = write { true } else { false }
+    }
+
+    @Test func everyWriteStandsBehindTheFenceOfItsVersion() {
+        var content = BeatContentDocument()
+        content.metadata = .init()
+        #expect(replaces(BeatDocuments.contentWrite(state(), content), ["_id": .uuid(Sample.id.rawValue), "v": 7, "metadata": [:]]))
+        #expect(replaces(BeatDocuments.contentWrite(state(isDeleted: true), content), tombstone))
+        guard case .updateOne(filter: fence, update: ["$set": ["v": 7]], upsert: true) = BeatDocuments.contentWrite(state(), nil) else {
+            Issue.record("a version that changed only the core must keep the content")
+            return
+        }
+    }
+
+    @Test func whatIsNotPublishedIsATombstoneInTheIndexAndKeepsItsContent() {
+        #expect(replaces(BeatDocuments.indexWrite(state(isPublished: false), SearchFacts()), tombstone))
+        #expect(!replaces(BeatDocuments.contentWrite(state(isPublished: false), BeatContentDocument()), tombstone))
+    }
+
+    @Test func theIndexHoldsFoldedKeysBesideWhatIsShown() {
+        var facts = SearchFacts()
+        (facts.bpm, facts.key, facts.genre, facts.mood, facts.tags) = (90, "C major", "Hip Hop", "Chill", ["Late Night"])
+        let expected: BSONDocument = [
+            "_id": .uuid(Sample.id.rawValue), "v": 7, "title": "Summer VIBES", "titleKey": "summer vibes", "artistName": "Ana",
+            "creatorId": .uuid(Sample.creator.rawValue), "genre": "Hip Hop", "genreKey": "hip hop", "mood": "Chill", "moodKey": "chill",
+            "tags": ["late night"], "words": ["summer", "vibes", "ana", "late", "night", "hip", "hop"], "bpm": .double(90),
+            "key": "C major", "price": 1000,
+            "createdAt": .date(milliseconds: 5), "isFeatured": false, "popularity": .double(0),
+        ]
+        #expect(replaces(BeatDocuments.indexWrite(state(), facts), expected))
+    }
+
+    @Test func whatIsUnknownHasNoFieldInTheIndex() {
+        let expected: BSONDocument = [
+            "_id": .uuid(Sample.id.rawValue), "v": 7, "title": "Summer VIBES", "titleKey": "summer vibes", "artistName": "Ana",
+            "creatorId": .uuid(Sample.creator.rawValue), "words": ["summer", "vibes", "ana"], "createdAt": .date(milliseconds: 5),
+            "isFeatured": false, "popularity": .double(0),
+        ]
+        #expect(replaces(BeatDocuments.indexWrite(state(price: nil), SearchFacts()), expected))
+    }
+
+    @Test func allThatContentHoldsReachesItsDocument() throws {
+        let json = """
+            {"metadata":{"bpm":90.5,"key":"C major","genre":"House","mood":"Dark","tags":["a"],"duration":1.25,"album":"X","waveform":[0,255]},
+             "audio":{"previewUrl":"p","format":"opus","quality":"high","fileSize":9,"originalId":"01920000-0000-7000-8000-000000000001"},
+             "artwork":{"thumbnailUrl":"t","fullUrl":"f","colors":["#FFFFFF"]},
+             "collaborators":[{"userId":"01920000-0000-7000-8000-000000000002","role":"producer","creditedName":"Ana"},{"creditedName":"B"}]}
+            """
+        let content = try JSONDecoder().decode(BeatContentDocument.self, from: Data(json.utf8))
+        let expected: BSONDocument = [
+            "_id": .uuid(Sample.id.rawValue), "v": 7,
+            "metadata": [
+                "bpm": .double(90.5), "key": "C major", "genre": "House", "mood": "Dark", "tags": ["a"], "duration": .double(1.25),
+                "album": "X", "waveform": [.int32(0), .int32(255)],
+            ],
+            "audio": ["previewUrl": "p", "format": "opus", "quality": "high", "fileSize": 9, "originalId": .uuid(Sample.id.rawValue)],
+            "artwork": ["thumbnailUrl": "t", "fullUrl": "f", "colors": ["#FFFFFF"]],
+            "collaborators": [
+                ["userId": .uuid(Sample.creator.rawValue), "role": "producer", "creditedName": "Ana"], ["creditedName": "B"],
+            ],
+        ]
+        #expect(replaces(BeatDocuments.contentWrite(state(), content), expected))
+        #expect(SearchFacts(content) == expected.asBytes.withView { SearchFacts($0) })
+    }
+}

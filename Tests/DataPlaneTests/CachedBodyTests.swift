@@ -1,0 +1,82 @@
+import Contract
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import DataPlane
+
+@Suite struct CachedBodyTests {
+    private static func bytes(_ body: CachedBody) -> [UInt8]? { body.bytes.map { Array($0.readableBytesView) } }
+
+    @Test func aBodyIsTheSameAfterTheSharedTier() throws {
+        var random = SeededGenerator()
+        for version in [Int64.min, -1, 0, 1, .max] {
+            let json = Array("{\"text\":\"\(random.text(upTo: 50))\"}".utf8)
+            let body = CachedBody(version: version, json: json)
+            guard case .body(let read)? = SharedEntry(SharedEntry.encode(body)) else {
+                Issue.record("no body")
+                continue
+            }
+            #expect(read.version == version && Self.bytes(read) == json && read.etag == body.etag && read.isComplete)
+        }
+        guard case .body(let absent)? = SharedEntry(SharedEntry.encode(.absent)) else {
+            Issue.record("no absence")
+            return
+        }
+        #expect(!absent.exists)
+    }
+
+    @Test func theEntityTagTellsVersionsAndBytesApart() {
+        let body = CachedBody(version: 7, json: Array("{}".utf8))
+        #expect(body.etag == CachedBody(version: 7, json: Array("{}".utf8)).etag)
+        #expect(body.etag != CachedBody(version: 8, json: Array("{}".utf8)).etag)
+        #expect(body.etag != CachedBody(version: 7, json: Array("[]".utf8)).etag)
+        #expect(body.etag.wholeMatch(of: /"7-[0-9a-z]+"/) != nil)
+    }
+
+    @Test(arguments: [
+        [], [0], Array("B".utf8), Array("B1234567".utf8), Array("B12345678".utf8), Array("NN".utf8), Array("X".utf8), Array("{}".utf8),
+    ])
+    func bytesThatNoGatewayWroteAreNoEntry(_ bytes: [UInt8]) {
+        #expect(SharedEntry(bytes) == nil)
+    }
+
+    @Test func noTwoLeasesAreAlikeAndNoneReadsAsABody() {
+        let leases = (0..<1000).map { _ in SharedEntry.makeLease() }
+        #expect(Set(leases).count == 1000)
+        for lease in leases {
+            guard case .lease(let read)? = SharedEntry(lease) else {
+                Issue.record("not a lease")
+                continue
+            }
+            #expect(read == lease)
+        }
+    }
+
+    @Test func announcementsReadBackAndAnythingElseIsDistrusted() {
+        var random = SeededGenerator()
+        let announcements = (0..<50).map { _ in
+            Announcement(
+                kind: random.element(of: Announcement.Kind.allCases),
+                id: EntityID(rawValue: UInt128.random(in: .min ... .max, using: &random)),
+                version: Int64.random(in: .min ... .max, using: &random))
+        }
+        #expect(SharedTier.decode(SharedTier.encode(announcements)) == announcements, "\(random)")
+        #expect(SharedTier.decode([]) == [])
+        for text in [
+            "beat", "beat x 1", "beat 01920000-0000-7000-8000-000000000001", "beat 01920000-0000-7000-8000-000000000001 x",
+            "order 01920000-0000-7000-8000-000000000001 1", "beat 01920000-0000-7000-8000-000000000001 1 2", "\u{0}",
+            "beat 01920000-0000-7000-8000-000000000001 99999999999999999999",
+        ] {
+            #expect(SharedTier.decode(Array(text.utf8)) == nil, "\(text)")
+        }
+        #expect(SharedTier.decode([0xFF, 0xFE]) == nil)
+    }
+
+    @Test func keysOfTheSharedTierNameKindIdRepresentationAndSchema() {
+        let id = EntityID(rawValue: 1)
+        #expect(
+            Representation(kind: .beat, name: "detail", schema: 3).sharedKey(id) == "kb:beat:00000000-0000-0000-0000-000000000001:detail:3")
+        #expect(Representation.floorKey(.user, id) == "kb:user:00000000-0000-0000-0000-000000000001:floor")
+    }
+}
