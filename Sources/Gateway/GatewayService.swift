@@ -99,16 +99,38 @@ public struct GatewayService: Service {
             relay.stop()
             listenTask.cancel()
         }
-        let group = ServiceGroup(configuration: .init(services: [server], logger: logger))
-        try await withGracefulShutdownHandler {
-            try await group.run()
-        } onGracefulShutdown: {
-            Task { await group.triggerGracefulShutdown() }
+        var configuration = ServiceGroupConfiguration(services: [server], logger: logger)
+        configuration.maximumGracefulShutdownDuration = limits.shutdown
+        let group = ServiceGroup(configuration: configuration)
+        do { try await serve(group) } catch let error as IOError {
+            let reason = String(cString: strerror(error.errnoCode))
+            throw Commands.Failure(
+                description:
+                    "cannot listen on \(settings.httpHost):\(settings.httpPort): \(reason). Stop what listens there, or choose --port NUMBER"
+            )
         }
         relay.stop()
         await relayTask.value
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))
+    }
+
+    /// At a shutdown clients are told to leave before the server closes. Detached, because a group hears of a shutdown around it at once.
+    private func serve(_ group: ServiceGroup) async throws {
+        let serving = Task.detached { try await group.run() }
+        try await withTaskCancellationHandler {
+            try await withGracefulShutdownHandler {
+                try await serving.value
+            } onGracefulShutdown: {
+                edge.drain()
+                Task {
+                    try? await Task.sleep(for: limits.drain)
+                    await group.triggerGracefulShutdown()
+                }
+            }
+        } onCancel: {
+            serving.cancel()
+        }
     }
 
     private static func gauges(_ stores: Stores, _ cache: EntityCache, _ edge: HTTPEdge) -> [Metrics.Gauge] {

@@ -8,6 +8,9 @@ public struct EdgeLimits: Sendable {
     public var requestDeadline = Duration.seconds(5)
     /// Time that a connection may say nothing, send its header, or leave an answer unread.
     public var idle = Duration.seconds(30)
+    /// At the end: time in which clients are told to leave before idle connections are closed, and time for the last answers.
+    public var drain = Duration.milliseconds(250)
+    public var shutdown = Duration.seconds(5)
     /// Bytes of one header field, and of all.
     public var headerField = 16 << 10
     public var headerList = 32 << 10

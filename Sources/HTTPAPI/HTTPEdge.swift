@@ -10,11 +10,12 @@ public struct HTTPEdge: Sendable {
     private let table: RouteTable
     private let limits: EdgeLimits
     private let observer: any Observer
-    private let inFlight = InFlight()
+    private let traffic = Traffic()
     private let date = DateField()
 
-    private final class InFlight: Sendable {
-        let count = Atomic<Int>(0)
+    private final class Traffic: Sendable {
+        let inFlight = Atomic<Int>(0)
+        let isDraining = Atomic(false)
     }
 
     public init(table: RouteTable, limits: EdgeLimits, observer: any Observer) {
@@ -24,7 +25,10 @@ public struct HTTPEdge: Sendable {
     }
 
     /// Requests being worked on, for metrics.
-    public var requestsInFlight: Int { inFlight.count.load(ordering: .relaxed) }
+    public var requestsInFlight: Int { traffic.inFlight.load(ordering: .relaxed) }
+
+    /// From here on every answer is the last one on its connection, and says so: when the server closes, no client is about to ask.
+    public func drain() { traffic.isDraining.store(true, ordering: .relaxed) }
 
     /// Answers one request. Throws only where the connection is gone.
     func respond(to request: Request, _ writer: consuming ResponseWriter, on channel: any Channel) async throws {
@@ -35,18 +39,17 @@ public struct HTTPEdge: Sendable {
         var problem: Problem.Code?
         var reply: Reply
         let hasBody = Self.hasBody(request)
-        let closes = hasBody || Self.asksToClose(request)
         do throws(Problem) {
             try checkTarget(request)
             let match = try table.match(method, Self.path(request.head.path ?? ""))
             index = match.index
             if hasBody { throw Problem(.bodyNotAllowed, "This request takes no body.") }
             let route = table.routes[match.index]
-            guard inFlight.count.wrappingAdd(1, ordering: .relaxed).newValue <= limits.requestsInFlight else {
-                inFlight.count.wrappingSubtract(1, ordering: .relaxed)
+            guard traffic.inFlight.wrappingAdd(1, ordering: .relaxed).newValue <= limits.requestsInFlight else {
+                traffic.inFlight.wrappingSubtract(1, ordering: .relaxed)
                 throw .overloaded
             }
-            defer { inFlight.count.wrappingSubtract(1, ordering: .relaxed) }
+            defer { traffic.inFlight.wrappingSubtract(1, ordering: .relaxed) }
             var call = Call(
                 id: id, principal: .anonymous, deadline: clock.start + limits.requestDeadline, parameters: match.parameters,
                 bypassesCache: Self.bypassesCache(request), clock: clock, rawQuery: Self.query(request.head.path ?? ""))
@@ -60,6 +63,7 @@ public struct HTTPEdge: Sendable {
                 reply.extraFields.append((.allow, table.allowed(at: Self.path(request.head.path ?? ""))))
             }
         }
+        let closes = hasBody || Self.asksToClose(request) || traffic.isDraining.load(ordering: .relaxed)
         let (head, body) = finish(reply, request, id: id, clock: &clock, closes: closes)
         observer.observe(
             .request(

@@ -88,6 +88,7 @@ install_check_needs() {
     local -a missing=()
     command -v slowhttptest >/dev/null || missing+=(slowhttptest)
     command -v pgrep >/dev/null || missing+=(procps)
+    command -v wrk >/dev/null || missing+=(wrk)
     install_packages "${missing[@]}"
     install_python "$ROOT/scripts/check-requirements.txt"
     install_promtool
