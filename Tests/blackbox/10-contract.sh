@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# openapi.yaml is what the gateway does: valid, served as it stands, and fuzzed by schemathesis, which finds no answer that the
+# document does not have, no correct request refused and no wrong one accepted. /metrics is clean, /health/ready ready.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib/gateway.sh"
+
+FEATURED=12
+
+get() { curl --fail --silent --show-error --max-time 10 "$@"; }
+
+# As editors will: the row, its version and the announcement in one transaction. The relay of the gateway does the rest.
+feature_some_beats() {
+    psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 "$KABABEAT_TEST_POSTGRES dbname=$KABABEAT_POSTGRES_DATABASE" <<-END
+		WITH chosen AS (
+		    UPDATE beats SET is_featured = true, version = version + 1
+		     WHERE id IN (SELECT id FROM beats WHERE status = 'published' ORDER BY id LIMIT $FEATURED)
+		    RETURNING id, version
+		)
+		INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, version, 'upsert' FROM chosen;
+	END
+    local tries=100
+    until get --header 'Cache-Control: no-cache' "$BASE/api/beats/featured" | grep -q "\"total\":$FEATURED,"; do
+        ((tries-- > 0)) || fail "after 10 s the featured beats are not in the list"
+        sleep 0.1
+    done
+    pass "a committed change arrives in the lists"
+}
+
+document_is_served() {
+    local served=$KABABEAT_TEST_SCRATCH/openapi.yaml
+    get --output "$served" "$BASE/openapi.yaml"
+    cmp "$served" "$KABABEAT_OPENAPI_FILE" || fail "/openapi.yaml is not the project's openapi.yaml"
+    openapi-spec-validator "$served"
+    pass "openapi.yaml is valid and served as it stands"
+}
+
+document_is_kept() {
+    # From where the hooks are found and where it may leave things behind.
+    (
+        cd "$KABABEAT_TEST_SCRATCH"
+        export PYTHONPATH=$HERE/lib PYTHONDONTWRITEBYTECODE=1
+        bounded 300 schemathesis --config-file "$HERE/lib/schemathesis.toml" --no-color run "$BASE/openapi.yaml"
+    ) || fail "the gateway does not do what openapi.yaml says; its log ends with: $(tail -n 20 "$GATEWAY_LOG")"
+    pass "the gateway does what openapi.yaml says"
+}
+
+kababeat migrate >"$KABABEAT_TEST_SCRATCH/migrate.log"
+kababeat import "$HERE/fixtures/catalogue.ndjson"
+start_gateway
+feature_some_beats
+document_is_served
+document_is_kept
+get "$BASE/metrics" | promtool check metrics || fail "promtool finds fault with /metrics"
+pass "/metrics is clean"
+[[ $(get "$BASE/health/ready") == '{"status":"ready","stores":{"postgres":"up","mongo":"up","redis":"up"}}' ]] || fail "not ready any more"
+pass "after all that the gateway is ready"
