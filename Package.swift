@@ -110,5 +110,11 @@ let package = Package(
 
         // MARK: Tests against the real stores
         tests("IntegrationTests", ["MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema"]),
+        tests(
+            "FeatureIntegrationTests",
+            [
+                "Beats", "Catalogue", "Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema",
+                "TestSupport", nioCore,
+            ]),
     ]
 )

@@ -27,7 +27,15 @@ CREATE TABLE beats (
     CONSTRAINT beats_published_at_with_status CHECK (status <> 'published' OR published_at IS NOT NULL),
     -- A published row is a live row: readers need to test one column only.
     CONSTRAINT beats_deleted_is_archived CHECK (deleted_at IS NULL OR status = 'archived'),
-    CONSTRAINT beats_currency_shape CHECK (currency ~ '^[A-Z]{3}$'),
+    -- Those that the gateway can show exactly; it has the same list. No part of a yen, won or Chilean peso is money.
+    CONSTRAINT beats_currency_sold CHECK (currency IN (
+        'AUD', 'BRL', 'CAD', 'CHF', 'CLP', 'CNY', 'CZK', 'DKK', 'EUR', 'GBP', 'HKD', 'INR', 'JPY', 'KRW', 'MXN', 'NOK', 'NZD',
+        'PLN', 'SEK', 'SGD', 'USD', 'ZAR'
+    )),
+    CONSTRAINT beats_prices_in_whole_units CHECK (
+        currency NOT IN ('CLP', 'JPY', 'KRW')
+        OR (price_basic % 1 = 0 AND price_premium % 1 = 0 AND price_exclusive % 1 = 0) IS NOT FALSE
+    ),
     CONSTRAINT beats_prices_positive CHECK (price_basic > 0 AND price_premium > 0 AND price_exclusive > 0),
     CONSTRAINT beats_external_id_with_source CHECK ((source IS NULL) = (external_id IS NULL)),
     CONSTRAINT beats_external_id_length CHECK (char_length(source) BETWEEN 1 AND 50 AND char_length(external_id) BETWEEN 1 AND 255),

@@ -250,6 +250,12 @@ enum BeatDocuments {
         document.append("moodKey", optional: facts.mood.map { .string($0.lowercased()) })
         if !facts.tags.isEmpty { document.append("tags", .array(facts.tags.map { .string($0.lowercased()) })) }
         document.append(
+            "scored",
+            [
+                "title": .string(SearchWords.text(state.title)), "artist": .string(SearchWords.text(state.artistName)),
+                "tags": .string(SearchWords.text(facts.tags.joined(separator: " "))), "genre": .string(SearchWords.text(facts.genre ?? "")),
+            ])
+        document.append(
             "words",
             .array(SearchWords.words(of: [state.title, state.artistName] + facts.tags + [facts.genre ?? ""]).map { .string($0) }))
         document.append("bpm", optional: facts.bpm.map { .double($0) })

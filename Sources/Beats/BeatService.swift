@@ -80,6 +80,7 @@ public final class BeatService: Sendable {
         guard announcements?.contains(where: { $0.kind == .beat }) ?? true else { return }
         pages.removeAll()
         totals.removeAll()
+        genreList.removeAll()
     }
 
     private func page(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> (page: BeatSearchPage, tier: CacheTier) {

@@ -13,6 +13,9 @@ enum SearchWords {
             .split { !($0.isLetter || $0.isNumber) }.map(String.init)
     }
 
+    /// The words of a text with a blank between them: what the text index scores, which cuts at blanks and nowhere else then.
+    static func text(_ text: String) -> String { words(text).joined(separator: " ") }
+
     /// The distinct words of several texts, in their order.
     static func words(of texts: [String]) -> [String] {
         // Not lazily: what is asked twice of a lazy sequence would have been seen already.

@@ -31,7 +31,7 @@ struct CatalogueAudio: Sendable {
         guard let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int, size <= Self.largest else {
             throw CatalogueError.unreadable(path: path, reason: "no such file, or larger than \(Self.largest >> 20) MiB")
         }
-        let id = Self.id(line.externalID, file, size)
+        let id = Self.id(line.externalID, try Self.digest(path))
         if try await mongo.run(deadline: deadline, { session in try session.file(bucket: Self.bucket, id: .uuid(id.rawValue)) }) == nil {
             // One upload of an id at a time, whoever imports; the lock goes with its session, however that ends.
             try await postgres.session(deadline: deadline) { session in
@@ -62,9 +62,17 @@ struct CatalogueAudio: Sendable {
 
     private var deadline: ContinuousClock.Instant { .now + .seconds(60) }
 
-    /// A version 8 UUID (RFC 9562 §5.8) of source, name, path and size.
-    private static func id(_ external: ExternalID, _ file: String, _ size: Int) -> EntityID {
-        let text = "\(external.source):\(external.name)\n\(file)\n\(size)"
+    private static func digest(_ path: String) throws -> UInt64 {
+        let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+        defer { try? handle.close() }
+        var digest = Digest()
+        while let data = try handle.read(upToCount: 1 << 20), !data.isEmpty { data.withUnsafeBytes { digest.update($0) } }
+        return digest.value
+    }
+
+    /// A version 8 UUID (RFC 9562 §5.8) of source, name and content: other bytes are another file.
+    private static func id(_ external: ExternalID, _ content: UInt64) -> EntityID {
+        let text = "\(external.source):\(external.name)\n\(content)"
         let high = UInt128(Digest(text).value)
         let low = UInt128(Digest("media\n" + text).value)
         let bits = high << 64 | low

@@ -17,6 +17,8 @@ public enum Observation: Sendable {
     case storeNote(StoreName, String)
     case relayDelivered(count: Int, microseconds: Int64)
     case relayFailed(StoreName?, detail: String)
+    /// A store refused the state of one aggregate. After some attempts its outbox row is a dead letter.
+    case relayRefused(kind: String, id: EntityID, reason: String)
     /// Something worth a line in the log of a process that serves: started, listening, stopping.
     case lifecycle(String)
 }

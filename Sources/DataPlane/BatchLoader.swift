@@ -14,11 +14,14 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         public var batch: Int
         /// Ids waiting; one more is answered with `overloaded` at once.
         public var waiting: Int
+        /// How long a request may wait for its look-up to begin; after that it is answered with `overloaded`.
+        public var patience: Duration
 
-        public init(inFlight: Int = 1, batch: Int = 128, waiting: Int = 8192) {
+        public init(inFlight: Int = 1, batch: Int = 128, waiting: Int = 8192, patience: Duration = .seconds(2)) {
             self.inFlight = inFlight
             self.batch = batch
             self.waiting = waiting
+            self.patience = patience
         }
     }
 
@@ -27,6 +30,7 @@ public final class BatchLoader<Value: Sendable>: Sendable {
 
     private struct Request {
         let ids: [EntityID]
+        let since: ContinuousClock.Instant
         let continuation: UnsafeContinuation<Answer, Never>
     }
 
@@ -56,7 +60,7 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         let answer = await withUnsafeContinuation { (continuation: UnsafeContinuation<Answer, Never>) in
             let start: Bool? = state.withLock { state in
                 guard state.waiting + ids.count <= limits.waiting else { return nil }
-                state.queue.append(Request(ids: ids, continuation: continuation))
+                state.queue.append(Request(ids: ids, since: .now, continuation: continuation))
                 state.waiting += ids.count
                 guard state.inFlight < limits.inFlight else { return false }
                 state.inFlight += 1
@@ -102,7 +106,8 @@ public final class BatchLoader<Value: Sendable>: Sendable {
 
     /// The requests of the next look-up, whole; nil, and one look-up fewer under way, when none waits.
     private func takeBatch() -> [Request]? {
-        state.withLock { state in
+        for request in takeImpatient() { request.continuation.resume(returning: .failure(.overloaded)) }
+        return state.withLock { state in
             guard !state.queue.isEmpty else {
                 state.inFlight -= 1
                 return nil
@@ -116,6 +121,19 @@ public final class BatchLoader<Value: Sendable>: Sendable {
             let taken = Array(state.queue[..<count])
             state.queue.removeFirst(count)
             state.waiting -= size
+            return taken
+        }
+    }
+
+    /// Those at the head of the queue that have waited too long: a slow store must not make a queue of answers nobody waits for.
+    private func takeImpatient() -> [Request] {
+        let oldest = ContinuousClock.now - limits.patience
+        return state.withLock { state in
+            let count = state.queue.firstIndex { $0.since > oldest } ?? state.queue.count
+            guard count > 0 else { return [] }
+            let taken = Array(state.queue[..<count])
+            state.queue.removeFirst(count)
+            state.waiting -= taken.reduce(0) { $0 + $1.ids.count }
             return taken
         }
     }

@@ -23,6 +23,8 @@ public struct PostgresAccess: Sendable {
             watch.answered(since: start)
             return rows
         } catch {
+            // Whoever made a call that was cancelled has had his answer; it says nothing of the store.
+            if error.code == .cancelled { throw .unavailable(watch.store) }
             throw watch.failed(since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
         }
     }
@@ -48,6 +50,8 @@ public struct MongoAccess: Sendable {
             watch.answered(since: start)
             return value
         } catch {
+            // Whoever made a call that was cancelled has had his answer; it says nothing of the store.
+            if error.code == .cancelled { throw .unavailable(watch.store) }
             throw watch.failed(since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
         }
     }

@@ -31,7 +31,7 @@ final class StoreWatch: Sendable {
     private static let probeLimit = Duration.seconds(1)
     private static let pause = Duration.milliseconds(100)
 
-    private let store: StoreName
+    let store: StoreName
     private let observer: any Observer
     private let ping: @Sendable (ContinuousClock.Instant) async -> Bool
     private let gate = Mutex(StoreGate())

@@ -4,8 +4,6 @@ public struct EdgeLimits: Sendable {
     public var connections = 16_384
     /// Requests being worked on; more are answered with `overloaded` at once.
     public var requestsInFlight = 1024
-    /// Time for a whole answer.
-    public var requestDeadline = Duration.seconds(5)
     /// Time that a connection may say nothing, send its header, or leave an answer unread.
     public var idle = Duration.seconds(30)
     /// At the end: time in which clients are told to leave before idle connections are closed, and time for the last answers.

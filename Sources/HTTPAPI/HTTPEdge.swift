@@ -4,7 +4,7 @@ import HummingbirdCore
 import NIOCore
 import Synchronization
 
-/// Everything between the socket and the handlers: checks that need no route, routing, deadlines, problems, and the header fields
+/// Everything between the socket and the handlers: checks that need no route, routing, problems, and the header fields
 /// that every answer has. A handler's answer or problem goes out through one place, `finish`.
 public struct HTTPEdge: Sendable {
     private let table: RouteTable
@@ -45,16 +45,16 @@ public struct HTTPEdge: Sendable {
             index = match.index
             if hasBody { throw Problem(.bodyNotAllowed, "This request takes no body.") }
             let route = table.routes[match.index]
-            guard traffic.inFlight.wrappingAdd(1, ordering: .relaxed).newValue <= limits.requestsInFlight else {
-                traffic.inFlight.wrappingSubtract(1, ordering: .relaxed)
-                throw .overloaded
-            }
+            let inFlight = traffic.inFlight.wrappingAdd(1, ordering: .relaxed).newValue
             defer { traffic.inFlight.wrappingSubtract(1, ordering: .relaxed) }
+            guard route.isProbe || inFlight <= limits.requestsInFlight else { throw .overloaded }
+            let principal = Principal.anonymous
+            guard route.policy.allows(principal) else { throw .notFound("resource") }
+            clock.mark(.authorise)
             var call = Call(
-                id: id, principal: .anonymous, deadline: clock.start + limits.requestDeadline, parameters: match.parameters,
-                bypassesCache: Self.bypassesCache(request), clock: clock, rawQuery: Self.query(request.head.path ?? ""))
+                id: id, principal: principal, parameters: match.parameters, bypassesCache: Self.bypassesCache(request), clock: clock,
+                rawQuery: Self.query(request.head.path ?? ""))
             defer { clock = call.clock }
-            guard route.policy.allows(call.principal) else { throw .notFound("resource") }
             reply = try await route.handler(&call)
         } catch {
             problem = error.code

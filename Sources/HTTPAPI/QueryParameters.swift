@@ -48,12 +48,18 @@ public struct QueryParameters: Sendable {
     /// A text that is present and not blank; nil when absent.
     public mutating func text(_ name: String, longest: Int = 100) -> String? {
         guard let value = values[name] else { return nil }
-        let trimmed = value.drop(while: \.isWhitespace)
+        let trimmed = Self.trim(value[...])
         guard !trimmed.isEmpty, value.unicodeScalars.count <= longest else {
             complain(name, "must have 1 to \(longest) characters")
             return nil
         }
         return String(trimmed)
+    }
+
+    private static func trim(_ text: Substring) -> Substring {
+        var rest = text.drop(while: \.isWhitespace)
+        while rest.last?.isWhitespace == true { rest.removeLast() }
+        return rest
     }
 
     /// A decimal number within `range`; nil when absent.
@@ -103,7 +109,7 @@ public struct QueryParameters: Sendable {
     public mutating func list(_ name: String, most: Int, longest: Int = 50) -> [String] {
         guard let value = values[name] else { return [] }
         let items = value.split(separator: ",", omittingEmptySubsequences: false).map { item in
-            String(item.drop(while: \.isWhitespace))
+            String(Self.trim(item))
         }
         guard items.count <= most, items.allSatisfy({ !$0.isEmpty && $0.unicodeScalars.count <= longest }) else {
             complain(name, "must be 1 to \(most) texts of 1 to \(longest) characters, separated by commas")

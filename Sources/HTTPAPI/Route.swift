@@ -11,17 +11,22 @@ public struct Route: Sendable {
     public let path: String
     /// Who may call it.
     public let policy: Policy
+    /// Whether it is answered at any load: what watches the gateway must not take a busy one for a dead one.
+    public let isProbe: Bool
     let handler: Handler
 
-    public init(_ method: HTTPRequest.Method, _ path: String, _ policy: Policy, _ handler: @escaping Handler) {
+    public init(
+        _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, isProbe: Bool = false, _ handler: @escaping Handler
+    ) {
+        self.isProbe = isProbe
         self.method = method
         self.path = path
         self.policy = policy
         self.handler = handler
     }
 
-    public static func get(_ path: String, _ policy: Policy, _ handler: @escaping Handler) -> Route {
-        Route(.get, path, policy, handler)
+    public static func get(_ path: String, _ policy: Policy, isProbe: Bool = false, _ handler: @escaping Handler) -> Route {
+        Route(.get, path, policy, isProbe: isProbe, handler)
     }
 
     /// `GET /api/beats/{id}`: how metrics and logs name it.
@@ -32,8 +37,6 @@ public struct Route: Sendable {
 public struct Call: Sendable {
     public let id: RequestID
     public let principal: Principal
-    /// When the whole answer must be ready.
-    public let deadline: ContinuousClock.Instant
     /// Percent-decoded path parameters, by their names in the route's path.
     public let parameters: [Substring: String]
     /// Whether the client asked to be served past every cache (`Cache-Control: no-cache`).

@@ -88,7 +88,7 @@ public struct JSONWriter: Sendable {
     /// The shortest text that reads back as `value`; whole numbers without a point. Infinities and NaN, which JSON lacks, become null.
     public mutating func number(_ value: Double) {
         guard value.isFinite else { return null() }
-        if let whole = Int64(exactly: value), abs(whole) < 1 << 53 { return integer(whole) }
+        if let whole = Int64(exactly: value), whole.magnitude < 1 << 53 { return integer(whole) }
         separate()
         bytes.append(contentsOf: value.description.utf8)
     }

@@ -25,22 +25,13 @@ public struct EventLogger: Observer {
                 ])
         case .unexpectedError(let id, let detail):
             logger.error("unexpected error", metadata: ["requestId": "\(id?.description ?? "-")", "detail": "\(detail)"])
-        case .storeNote(let store, let note): logger.info("store", metadata: ["store": "\(store.rawValue)", "note": "\(note)"])
+        case .relayRefused(let kind, let id, let reason):
+            logger.warning("outbox row refused", metadata: ["kind": "\(kind)", "id": "\(id)", "reason": "\(reason)"])
+        case .storeNote(let store, let note): logger.notice("store", metadata: ["store": "\(store.rawValue)", "note": "\(note)"])
         case .relayFailed(let store, let detail):
             logger.warning("outbox delivery failed", metadata: ["store": "\(store?.rawValue ?? "-")", "detail": "\(detail)"])
         case .lifecycle(let message): logger.notice("\(message)")
         case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered: break
         }
-    }
-}
-
-/// Hands every observation to each of several observers.
-public struct Observers: Observer {
-    private let observers: [any Observer]
-
-    public init(_ observers: [any Observer]) { self.observers = observers }
-
-    public func observe(_ observation: Observation) {
-        for observer in observers { observer.observe(observation) }
     }
 }

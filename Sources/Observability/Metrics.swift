@@ -15,6 +15,7 @@ public final class Metrics: Observer {
     private let storeFailures: [Counter]
     private let relayed = Counter()
     private let relayFailures = Counter()
+    private let relayRefusals = Counter()
     private let unexpected = Counter()
     private let batches = Mutex<[String: (sizes: Histogram, times: Histogram)]>([:])
     private let gauges = Mutex<[@Sendable () -> [Gauge]]>([])
@@ -69,6 +70,7 @@ public final class Metrics: Observer {
             if failed { storeFailures[Self.index(store)].add(1) }
         case .relayDelivered(let count, _): relayed.add(count)
         case .relayFailed: relayFailures.add(1)
+        case .relayRefused: relayRefusals.add(1)
         case .unexpectedError: unexpected.add(1)
         case .storeNote, .lifecycle: break
         }
@@ -114,6 +116,7 @@ public final class Metrics: Observer {
         text.counter("kababeat_cache_announcements_total", "Changes heard, by which caches forget.", invalidations)
         text.counter("kababeat_outbox_delivered_total", "Outbox rows delivered by this process.", relayed)
         text.counter("kababeat_outbox_failures_total", "Deliveries that a store's outage cut short.", relayFailures)
+        text.counter("kababeat_outbox_refusals_total", "Attempts that a store refused; a row that is refused often is dead.", relayRefusals)
         text.counter("kababeat_unexpected_errors_total", "Errors that no rule foresaw; each is in the log.", unexpected)
         text.family("kababeat_store_call_duration_seconds", .histogram, "Calls of the stores, as the gateway waited for them.")
         for store in StoreName.allCases {

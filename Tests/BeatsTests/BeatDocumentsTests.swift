@@ -44,7 +44,9 @@ import Testing
         let expected: BSONDocument = [
             "_id": .uuid(Sample.id.rawValue), "v": 7, "title": "Summer VIBES", "titleKey": "summer vibes", "artistName": "Ana",
             "creatorId": .uuid(Sample.creator.rawValue), "genre": "Hip Hop", "genreKey": "hip hop", "mood": "Chill", "moodKey": "chill",
-            "tags": ["late night"], "words": ["summer", "vibes", "ana", "late", "night", "hip", "hop"], "bpm": .double(90),
+            "tags": ["late night"],
+            "scored": ["title": "summer vibes", "artist": "ana", "tags": "late night", "genre": "hip hop"],
+            "words": ["summer", "vibes", "ana", "late", "night", "hip", "hop"], "bpm": .double(90),
             "key": "C major", "price": 1000,
             "createdAt": .date(milliseconds: 5), "isFeatured": false, "popularity": .double(0),
         ]
@@ -54,7 +56,9 @@ import Testing
     @Test func whatIsUnknownHasNoFieldInTheIndex() {
         let expected: BSONDocument = [
             "_id": .uuid(Sample.id.rawValue), "v": 7, "title": "Summer VIBES", "titleKey": "summer vibes", "artistName": "Ana",
-            "creatorId": .uuid(Sample.creator.rawValue), "words": ["summer", "vibes", "ana"], "createdAt": .date(milliseconds: 5),
+            "creatorId": .uuid(Sample.creator.rawValue),
+            "scored": ["title": "summer vibes", "artist": "ana", "tags": "", "genre": ""],
+            "words": ["summer", "vibes", "ana"], "createdAt": .date(milliseconds: 5),
             "isFeatured": false, "popularity": .double(0),
         ]
         #expect(replaces(BeatDocuments.indexWrite(state(price: nil), SearchFacts()), expected))

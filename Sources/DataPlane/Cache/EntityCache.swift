@@ -193,7 +193,7 @@ public final class EntityCache: Sendable {
             guard state.flights[key] === flight else { return false }
             state.flights[key] = nil
             guard lookup.body.isComplete else { return true }
-            let lifetime = state.isListening || shared == nil ? limits.localLifetime : limits.deafLifetime
+            let lifetime = state.isListening ? limits.localLifetime : limits.deafLifetime
             let expires = ContinuousClock.now + (lookup.body.exists ? lifetime : min(lifetime, Self.absentLifetime))
             state.local.insert(lookup.body, for: key, cost: lookup.body.cost, expires: expires)
             return true
@@ -221,7 +221,8 @@ public final class EntityCache: Sendable {
 
     // MARK: Announcements
 
-    /// From the moment this returns, nothing older than what is announced is served, here or by any gateway that shares Redis.
+    /// From the moment this returns, this gateway serves nothing older than what is announced, and Redis holds nothing older. The others
+    /// drop what they have in memory when the message reaches them, or when they find that they no longer hear any.
     ///
     /// Throws where Redis could not be told; the caller tells it again later. This process has forgotten either way.
     public func announce(_ announcements: [Announcement]) async throws(RedisError) {

@@ -38,9 +38,15 @@ struct SharedTier: Sendable {
             switch reply {
             case .null: .mine(lease)
             case .string(let bytes): Self.interpret(bytes)
-            default: .unavailable
+            default: refused(reply)
             }
         }
+    }
+
+    /// Redis answers, but not to this: older than 7.0, a replica, or out of memory. The log must say so, or nobody knows why it is slow.
+    private func refused(_ reply: RedisValue) -> Found {
+        if case .error(let words) = reply { observer.observe(.storeNote(.redis, "refused a look-up: \(words.prefix(80))")) }
+        return .unavailable
     }
 
     /// Reads keys that another process was loading a moment ago.

@@ -75,8 +75,9 @@ public final class OutboxRelay: Sendable {
         do throws(Problem) { rows = try await store.claim(Self.batch, token: token) } catch { return .failed(error) }
         guard !rows.isEmpty else { return .delivered(0) }
         do throws(Problem) {
-            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) { try await deliver(kind, rows, token: token) }
-            observer.observe(.relayDelivered(count: rows.count, microseconds: start.elapsedMicroseconds))
+            var count = 0
+            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) { count += try await deliver(kind, rows, token: token) }
+            observer.observe(.relayDelivered(count: count, microseconds: start.elapsedMicroseconds))
             return .delivered(rows.count)
         } catch {
             observer.observe(.relayFailed(error.missing.first, detail: error.detail))
@@ -86,13 +87,13 @@ public final class OutboxRelay: Sendable {
         }
     }
 
-    private func deliver(_ kind: String, _ rows: [OutboxRow], token: EntityID) async throws(Problem) {
+    /// Returns how many rows are delivered.
+    private func deliver(_ kind: String, _ rows: [OutboxRow], token: EntityID) async throws(Problem) -> Int {
         guard let projector = projectors[kind] else {
-            for row in rows { try await store.refuse(row.id, token: token, reason: "unknown_kind") }
-            return
+            for row in rows { try await refuse(row, token, "unknown_kind") }
+            return 0
         }
-        let ids = Array(Set(rows.map(\.aggregate)))
-        let outcomes = try await projector.project(ids)
+        let outcomes = try await project(Array(Set(rows.map(\.aggregate))), projector)
         var announcements: [Announcement] = []
         for (id, outcome) in outcomes {
             if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
@@ -102,18 +103,35 @@ public final class OutboxRelay: Sendable {
         for row in rows {
             switch outcomes[row.aggregate] {
             case .shown(let version) where version >= row.version: delivered.append(row.id)
-            case .refused(let reason): try await store.refuse(row.id, token: token, reason: reason)
+            case .refused(let reason): try await refuse(row, token, reason)
             case .shown, nil: break
             }
         }
         try await store.acknowledge(delivered, token: token)
+        return delivered.count
+    }
+
+    /// Where a batch fails for a reason that is no outage, one of it is at fault: alone, it is the only one to suffer.
+    private func project(_ ids: [EntityID], _ projector: any Projector) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+        do throws(Problem) { return try await projector.project(ids) } catch {
+            guard error.code == .internal else { throw error }
+            guard ids.count > 1 else { return [ids[0]: .refused(reason: "projection_failed")] }
+        }
+        var outcomes: [EntityID: ProjectionOutcome] = [:]
+        for id in ids { outcomes.merge(try await project([id], projector)) { first, _ in first } }
+        return outcomes
+    }
+
+    private func refuse(_ row: OutboxRow, _ token: EntityID, _ reason: String) async throws(Problem) {
+        observer.observe(.relayRefused(kind: row.kind, id: row.aggregate, reason: reason))
+        try await store.refuse(row.id, token: token, reason: reason)
     }
 
     /// Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.
     private func announce(_ announcements: [Announcement]) async throws(Problem) {
         guard !announcements.isEmpty else { return }
         do throws(RedisError) { try await cache.announce(announcements) } catch {
-            guard error.isUnavailable else { throw .unexpected }
+            observer.observe(.storeNote(.redis, "cannot announce: \(error.debugDescription)"))
             throw .unavailable(.redis)
         }
     }
