@@ -1,0 +1,272 @@
+import Contract
+import Foundation
+import MongoClient
+import NIOCore
+import PostgresClient
+import TestSupport
+import Testing
+
+@testable import Beats
+@testable import DataPlane
+
+/// Foundation has one of this name too.
+private typealias SortOrder = Beats.SortOrder
+
+/// A published beat as a list should see it: read from the rows of both stores' owners, never from the index.
+private struct Row {
+    let id: EntityID
+    let titleKey: [UInt8]
+    let createdAt: Int64
+    let price: Int64?
+    var popularity = 0.0
+    let genre: String?
+    let mood: String?
+    let key: String?
+    let bpm: Double?
+    let tags: Set<String>
+    let creator: EntityID
+    let isFeatured: Bool
+    let words: Set<String>
+
+    /// Cut by hand, not by the gateway's own rule.
+    static func words(_ texts: [String]) -> Set<String> {
+        let folded = texts.joined(separator: " ").folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil)
+        return Set(folded.split { !$0.isLetter && !$0.isNumber }.map(String.init))
+    }
+
+    func fulfils(_ filter: BeatFilter) -> Bool {
+        if let wanted = filter.genre, genre != wanted.lowercased() { return false }
+        if let wanted = filter.mood, mood != wanted.lowercased() { return false }
+        if let wanted = filter.key, key != wanted.description { return false }
+        if let low = filter.minimumBPM { guard let bpm, bpm >= low else { return false } }
+        if let high = filter.maximumBPM { guard let bpm, bpm <= high else { return false } }
+        if let low = filter.minimumPrice { guard let price, price >= low.minorUnits else { return false } }
+        if let high = filter.maximumPrice { guard let price, price <= high.minorUnits else { return false } }
+        if let wanted = filter.creator, creator != wanted { return false }
+        return (!filter.isFeatured || isFeatured) && tags.isSuperset(of: filter.tags.map { $0.lowercased() })
+            && words.isSuperset(of: filter.words)
+    }
+
+    /// Ascending order of sort value and id. Who has no price comes last, whatever the direction.
+    static func precedes(_ left: Row, _ right: Row, _ sort: BeatSort, _ order: SortOrder) -> Bool {
+        let isUp = order == .ascending
+        func ordered<Value: Comparable>(_ one: Value, _ other: Value) -> Bool? { one == other ? nil : (one < other) == isUp }
+        let decided: Bool? =
+            switch sort {
+            case .title: left.titleKey == right.titleKey ? nil : left.titleKey.lexicographicallyPrecedes(right.titleKey) == isUp
+            case .createdAt: ordered(left.createdAt, right.createdAt)
+            case .popularity: ordered(left.popularity, right.popularity)
+            case .price:
+                if let one = left.price, let other = right.price {
+                    ordered(one, other)
+                } else {
+                    (left.price == nil) == (right.price == nil) ? nil : left.price != nil
+                }
+            case .relevance: nil
+            }
+        return decided ?? ((left.id < right.id) == isUp)
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct ListTests {
+    // MARK: The catalogue
+
+    private static func rows(_ stack: Stack, _ catalogue: GeneratedCatalogue, _ random: inout SeededGenerator) async throws -> [Row] {
+        let ids = try await stack.beatIDs()
+        let creators = try await stack.owner.query(
+            PostgresStatement("SELECT external_id, id FROM users") { (row: borrowing PostgresRow) throws(PostgresError) in
+                (try row.text(0), EntityID(rawValue: try row.uuid(1)))
+            }, deadline: Stack.soon)
+        let creatorIDs = Dictionary(creators) { first, _ in first }
+        let featured = Set(try await stack.texts("SELECT external_id FROM beats WHERE is_featured"))
+        return try catalogue.lines.filter(\.isPublished).map { line in
+            let name = String(line.externalId.dropFirst("test:".count))
+            let prices = line.licenseTypes?.values.compactMap { text in
+                line.currency == "USD" ? Money(decimal: text, currency: .usd)?.minorUnits : nil
+            }
+            let metadata = line.metadata
+            return Row(
+                id: try #require(ids[name]), titleKey: Array(line.title.lowercased().utf8),
+                createdAt: try milliseconds(line.createdAt), price: prices?.min(),
+                popularity: Double(Int.random(in: 0...5, using: &random)) / 4, genre: metadata?.genre?.lowercased(),
+                mood: metadata?.mood?.lowercased(),
+                key: metadata?.key.flatMap { MusicalKey($0) }?.description, bpm: metadata?.bpm,
+                tags: Set((metadata?.tags ?? []).map { $0.lowercased() }),
+                creator: try #require(creatorIDs[String(line.creator.externalId.dropFirst("test:".count))]),
+                isFeatured: featured.contains(name),
+                words: Row.words([line.title, line.creator.displayName, metadata?.genre ?? ""] + (metadata?.tags ?? [])))
+        }
+    }
+
+    private static func milliseconds(_ text: String) throws -> Int64 {
+        let full = text.count == 10 ? text + "T00:00:00Z" : text
+        let date = try Date.ISO8601FormatStyle(includingFractionalSeconds: full.contains(".")).parse(full)
+        return Int64((date.timeIntervalSince1970 * 1000).rounded())
+    }
+
+    /// 300 beats in both stores, some featured, of different popularity, and the rows that a list should see.
+    private static func withCatalogue(_ body: (Stack, [Row], inout SeededGenerator) async throws -> Void) async throws {
+        try await Stack.use { stack in
+            var random = SeededGenerator()
+            let catalogue = GeneratedCatalogue(count: 300, &random)
+            try await stack.importFile(try catalogue.write(in: stack.folder))
+            for (_, id) in try await stack.beatIDs() where Int.random(in: 0..<6, using: &random) == 0 {
+                try await stack.change(id, "is_featured = true")
+            }
+            try await stack.relay().drain(within: .seconds(20))
+            let rows = try await rows(stack, catalogue, &random)
+            let writes = rows.map { row in
+                MongoWrite.updateOne(filter: ["_id": .uuid(row.id.rawValue)], update: ["$set": ["popularity": .double(row.popularity)]])
+            }
+            _ = try await stack.mongo.run(deadline: Stack.soon) { try $0.bulkWrite("search_index", writes) }
+            try await body(stack, rows, &random)
+        }
+    }
+
+    private static func filter(_ rows: [Row], _ random: inout SeededGenerator) -> BeatFilter {
+        var filter = BeatFilter()
+        func sometimes(_ random: inout SeededGenerator) -> Bool { Int.random(in: 0..<6, using: &random) == 0 }
+        if sometimes(&random) { filter.genre = random.element(of: GeneratedCatalogue.genres) }
+        if sometimes(&random) { filter.mood = random.element(of: GeneratedCatalogue.moods) }
+        if sometimes(&random) { filter.key = MusicalKey(random.element(of: GeneratedCatalogue.keys)) }
+        if sometimes(&random) { filter.minimumBPM = Double(Int.random(in: 80...120, using: &random)) }
+        if sometimes(&random) { filter.maximumBPM = Double(Int.random(in: 100...160, using: &random)) }
+        if sometimes(&random) { filter.minimumPrice = Money(minorUnits: Int64.random(in: 0...600, using: &random), currency: .usd) }
+        if sometimes(&random) { filter.maximumPrice = Money(minorUnits: Int64.random(in: 100...900, using: &random), currency: .usd) }
+        if sometimes(&random) { filter.tags = [random.element(of: GeneratedCatalogue.tags), random.element(of: GeneratedCatalogue.tags)] }
+        if sometimes(&random) { filter.words = SearchWords.words(random.element(of: GeneratedCatalogue.words)) }
+        if sometimes(&random) { filter.creator = random.element(of: rows).creator }
+        if sometimes(&random) { filter.isFeatured = true }
+        return filter
+    }
+
+    // MARK: Walking
+
+    /// All ids of a list by cursor, and the sizes of its pages.
+    private static func walk(_ request: BeatListRequest, _ store: BeatSearchStore) async throws -> (ids: [EntityID], sizes: [Int]) {
+        var (ids, sizes, request): ([EntityID], [Int], BeatListRequest) = ([], [], request)
+        while true {
+            let page = try await store.page(try BeatPlanner.plan(request))
+            ids += page.ids
+            sizes.append(page.ids.count)
+            guard let next = page.next else { return (ids, sizes) }
+            // As a client gives it back.
+            request.page = PageRequest(limit: request.page.limit, position: .after(try #require(Cursor(next.description))))
+            try #require(sizes.count < 500)
+        }
+    }
+
+    private static func walkByNumber(_ request: BeatListRequest, _ store: BeatSearchStore) async throws -> [EntityID] {
+        var (ids, request): ([EntityID], BeatListRequest) = ([], request)
+        for number in 1..<500 {
+            request.page = PageRequest(limit: request.page.limit, position: .page(number))
+            let page = try await store.page(try BeatPlanner.plan(request))
+            ids += page.ids
+            if page.next == nil { break }
+        }
+        return ids
+    }
+
+    @Test func everyListIsExactlyItsRowsInOrderByCursorAndByPageNumber() async throws {
+        try await Self.withCatalogue { stack, rows, random in
+            let store = BeatSearchStore(mongo: MongoAccess(stack.mongo, observer: stack.recorder), timeout: .seconds(20))
+            var nonEmpty = 0
+            for round in 0..<90 {
+                var request = BeatListRequest()
+                // Every order once without a filter.
+                let orders = BeatSort.allCases.filter { $0 != .relevance }.flatMap { sort in SortOrder.allCases.map { (sort, $0) } }
+                if round < orders.count {
+                    (request.sort, request.order) = orders[round]
+                } else {
+                    request.filter = Self.filter(rows, &random)
+                    (request.sort, request.order) = random.element(of: orders)
+                }
+                let limit = random.element(of: [1, 2, 7, 20, 50, 100].filter { round < 30 || $0 > 2 })
+                request.page = PageRequest(limit: limit, position: .page(1))
+                let expected = rows.filter { $0.fulfils(request.filter) }.sorted { Row.precedes($0, $1, request.sort, request.order) }.map(
+                    \.id)
+                if !expected.isEmpty { nonEmpty += 1 }
+                let said: Comment = "\(random) \(request)"
+                let walked = try await Self.walk(request, store)
+                #expect(walked.ids == expected, said)
+                #expect(walked.sizes.dropLast().allSatisfy { $0 == limit }, said)
+                #expect(try await Self.walkByNumber(request, store) == expected, said)
+                let total = try await store.total(try BeatPlanner.plan(request).total)
+                #expect(total.shown == Int64(expected.count) && total.isExact, said)
+                // A page far behind the end is empty, whatever the order.
+                request.page = PageRequest(limit: limit, position: .page(expected.count / limit + 5))
+                #expect(try await store.page(try BeatPlanner.plan(request)).ids.isEmpty, said)
+            }
+            #expect(nonEmpty > 30, "\(random)")
+        }
+    }
+
+    @Test func aSearchFindsEveryBeatThatHasAllItsWordsAndNoOther() async throws {
+        try await Self.withCatalogue { stack, rows, random in
+            let store = BeatSearchStore(mongo: MongoAccess(stack.mongo, observer: stack.recorder), timeout: .seconds(20))
+            var texts =
+                GeneratedCatalogue.words + GeneratedCatalogue.genres + ["PURPLE", "ete", "strasse", "GRÖSSER", "nothing", "drive night 3"]
+            for _ in 0..<20 {
+                texts.append("\(random.element(of: GeneratedCatalogue.words)) \(random.element(of: GeneratedCatalogue.words))")
+            }
+            for text in texts {
+                var request = BeatListRequest()
+                request.filter.words = SearchWords.words(text)
+                (request.sort, request.order) = (.relevance, .descending)
+                request.page = PageRequest(limit: 9, position: .page(1))
+                let expected = Set(rows.filter { $0.fulfils(request.filter) }.map(\.id))
+                let walked = try await Self.walk(request, store).ids
+                #expect(
+                    Set(walked) == expected && walked.count == expected.count, "\(random) \(text): \(walked.count) of \(expected.count)")
+                #expect(try await Self.walkByNumber(request, store) == walked, "\(random) \(text)")
+                #expect(try await store.total(try BeatPlanner.plan(request).total).count == Int64(expected.count), "\(random) \(text)")
+            }
+        }
+    }
+
+    @Test func theRowsOfAListAreTheBeatsThemselvesWithAnHonestTotal() async throws {
+        try await Self.withCatalogue { stack, rows, random in
+            let service = stack.service()
+            for bypassing in [true, false, false] {
+                var request = BeatListRequest()
+                request.page = PageRequest(limit: 100, position: .page(1))
+                let list = try await service.list(try BeatPlanner.plan(request), bypassingCache: bypassing)
+                let read = try #require(try JSONSerialization.jsonObject(with: Data(list.json)) as? [String: Any])
+                let items = try #require(read["items"] as? [[String: Any]])
+                let expected = rows.sorted { Row.precedes($0, $1, .createdAt, .descending) }.prefix(100)
+                #expect(items.map { $0["id"] as? String } == expected.map(\.id.description), "\(random)")
+                #expect((read["page"] as? [String: Any])?["total"] as? Int == rows.count, "\(random)")
+                for item in items {
+                    #expect(item["collaborators"] == nil && item["sources"] == nil)
+                    #expect((item["metadata"] as? [String: Any])?["waveform"] == nil)
+                    #expect(item["status"] as? String == "published")
+                }
+            }
+        }
+    }
+
+    @Test func rowsThatComeAndGoNeverMakeACursorRepeatOrSkipOthers() async throws {
+        try await Self.withCatalogue { stack, rows, random in
+            let store = BeatSearchStore(mongo: MongoAccess(stack.mongo, observer: stack.recorder), timeout: .seconds(20))
+            var request = BeatListRequest()
+            (request.sort, request.order) = (.title, .ascending)
+            request.page = PageRequest(limit: 20, position: .page(1))
+            let expected = rows.sorted { Row.precedes($0, $1, .title, .ascending) }.map(\.id)
+            var (seen, gone): ([EntityID], Set<EntityID>) = ([], [])
+            while true {
+                let page = try await store.page(try BeatPlanner.plan(request))
+                seen += page.ids
+                guard let next = page.next else { break }
+                // The row that the cursor names disappears, and so does one that is still to come.
+                let coming = expected.filter { !seen.contains($0) && !gone.contains($0) }
+                let victims = [try #require(page.ids.last)] + (coming.isEmpty ? [] : [random.element(of: coming)])
+                gone.formUnion(victims)
+                for victim in victims { try await stack.change(victim, "status = 'draft'") }
+                try await stack.relay().drain(within: .seconds(20))
+                request.page = PageRequest(limit: 20, position: .after(next))
+            }
+            #expect(Set(seen).count == seen.count, "\(random)")
+            #expect(seen.filter { !gone.contains($0) } == expected.filter { !gone.contains($0) }, "\(random)")
+        }
+    }
+}
