@@ -8,12 +8,15 @@ public enum CatalogueError: Error, Sendable, CustomStringConvertible {
     case unreadable(path: String, reason: String)
     case invalidLine(path: String, number: Int, reason: String)
     case store(String)
+    case refused(Int64)
 
     public var description: String {
         switch self {
         case .unreadable(let path, let reason): "cannot read \(path): \(reason)"
         case .invalidLine(let path, let number, let reason):
             "\(path):\(number): \(reason)\nNothing of this line was imported. Correct it, or pass --skip-invalid to go on without such lines."
+        case .refused(let count):
+            "\(count) changes are in Postgres, but MongoDB refused them. The outbox keeps them as dead letters; its column last_error says why."
         case .store(let reason): "the import stopped: \(reason)\nRun it again: what is there already is not written twice."
         }
     }
@@ -55,11 +58,14 @@ public struct CatalogueImport: Sendable {
         let reader = try LineReader(path: path)
         let delivery = Task { await relay.run() }
         do {
+            let deadBefore = try await relay.deadLetters()
             let progress = try await importLines(reader, path, onInvalid, onProgress)
             await reader.finish()
             relay.stop()
             await delivery.value
             try await relay.drain(within: Self.drainLimit)
+            let refused = try await relay.deadLetters() - deadBefore
+            guard refused <= 0 else { throw CatalogueError.refused(refused) }
             return progress
         } catch {
             await reader.finish()
@@ -72,7 +78,7 @@ public struct CatalogueImport: Sendable {
     private static func describe(_ error: any Error) -> String {
         switch error {
         case let problem as Problem:
-            problem.detail + (problem.missing.isEmpty ? "" : " (\(problem.missing.map(\.rawValue).joined(separator: ", ")))")
+            problem.missing.first.map { "\($0.rawValue) does not answer; `kababeat config` shows where it is looked for" } ?? problem.detail
         case let error as PostgresError: error.debugDescription
         case let error as MongoError: error.debugDescription
         default: String(describing: error)

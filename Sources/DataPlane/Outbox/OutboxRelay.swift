@@ -62,6 +62,9 @@ public final class OutboxRelay: Sendable {
         }
     }
 
+    /// Rows that were refused so often that nobody tries again.
+    public func deadLetters() async throws(Problem) -> Int64 { try await store.deadLetters() }
+
     private enum Delivery {
         case delivered(Int)
         case failed(Problem)

@@ -77,6 +77,14 @@ struct OutboxStore: Sendable {
         row throws(PostgresError) in try row.bool(0)
     }
 
+    private static let dead = PostgresStatement<Int64>("SELECT count(*) FROM outbox WHERE state = 'dead'") {
+        row throws(PostgresError) in try row.int64(0)
+    }
+
+    func deadLetters() async throws(Problem) -> Int64 {
+        try await postgres.rows(Self.dead, [], as: .system, within: timeout).first ?? 0
+    }
+
     /// Whether anything still waits to be delivered; dead letters do not count.
     func hasPending() async throws(Problem) -> Bool {
         try await postgres.rows(Self.pending, [], as: .system, within: timeout).first ?? false
