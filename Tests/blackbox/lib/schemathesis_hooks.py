@@ -1,4 +1,4 @@
-"""What a schema cannot say, for Tests/blackbox/10-contract.sh: rules between parameters, and names of what is there."""
+"""What a schema cannot say, for 10-contract.sh: rules between parameters, and names of what is there."""
 
 import json
 import os
