@@ -99,6 +99,35 @@ extension Stack {
         }
     }
 
+    @Test func manyWhoBringTheSameOriginalAtOnceStoreItOnceAndWhole() async throws {
+        try await Stack.use { stack in
+            var random = SeededGenerator()
+            var catalogue = GeneratedCatalogue(count: 1, &random)
+            try catalogue.addAudio(to: [0], size: 9_000_000, in: stack.folder)
+            let json = try Data(contentsOf: URL(fileURLWithPath: try catalogue.write(in: stack.folder)))
+            let line = try CatalogueLine(json: Array(json), decoder: JSONDecoder())
+            var configuration = MongoConfiguration(uri: stack.mongoURI, database: stack.name)
+            configuration.threads = 6
+            let mongo = try MongoClient(configuration)
+            let audio = CatalogueAudio(postgres: stack.postgres, mongo: mongo)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<6 { group.addTask { _ = try await audio.store(line, in: stack.folder) } }
+                try await group.waitForAll()
+            }
+            let sizes = try await mongo.run(deadline: Stack.soon) { session in
+                var files: [UInt128] = []
+                try session.find("media.files", [:]) { files.append(try $0.uuid("_id")) }
+                return try files.map { id in
+                    var size = 0
+                    try session.download(bucket: "media", id: .uuid(id)) { size += $0.count }
+                    return size
+                }
+            }
+            #expect(sizes == [9_000_000])
+            await mongo.shutdown()
+        }
+    }
+
     @Test func twoImportsAtTheSameTimeBothSucceedAndLeaveWhatOneWould() async throws {
         try await Stack.use { alone in
             try await Stack.use { together in
