@@ -60,7 +60,7 @@ private struct KeepingHandler: LogHandler {
                 request("/a", 503, .storeUnavailable), request("/a", 503, .overloaded), request("/a", 200, microseconds: 500_001),
                 .unexpectedError(id: id, detail: "d"), .relayFailed(.mongo, detail: "d"), .lifecycle("stopped"), .storeNote(.redis, "n"),
             ], at: .info)
-        #expect(lines.map(\.level) == [.warning, .notice, .error, .warning, .notice, .info])
+        #expect(lines.map(\.level) == [.warning, .notice, .error, .warning, .notice, .notice])
     }
 
     @Test func whatIsOnlyCountedIsNotLogged() {

@@ -28,7 +28,7 @@ start_throwaway_store() {
     local directory=$KABABEAT_TEST_DIRECTORY/$1
     case $1 in
     postgres)
-        start_postgres "$directory" "$KABABEAT_TEST_POSTGRES_PORT" fsync=off synchronous_commit=off full_page_writes=off max_connections=200
+        start_postgres "$directory" "$KABABEAT_TEST_POSTGRES_PORT" fsync=off synchronous_commit=off full_page_writes=off max_connections=400
         ;;
     mongodb) start_mongod "$directory" "$KABABEAT_TEST_MONGO_PORT" 0.25 ;;
     redis) start_redis "$directory" "$KABABEAT_TEST_REDIS_PORT" "" ;;
