@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -246,24 +247,21 @@ def whole_answers_before_closing():
 # MARK: Slow ones
 
 
-def drip(wire, data, seconds):
-    """A byte each half second; how long until the other side closes."""
-    began = time.monotonic()
-    for byte in data:
-        if time.monotonic() - began > seconds or not wire.send(bytes([byte])):
-            break
-        with contextlib.suppress(TimeoutError):
-            if not wire._more():
-                break
-    return time.monotonic() - began
+def silent():
+    with Wire(timeout=IDLE + SLACK) as wire:
+        expect("a silent connection is closed", wire.closed())
 
 
 def slow(name, first, rest):
-    with Wire(timeout=0.5) as wire:
+    """A byte each half second, whatever the gateway says, until it takes no more."""
+    with Wire() as wire:
         wire.send(first)
-        took = drip(wire, rest, seconds=IDLE * 4)
+        began = time.monotonic()
+        while time.monotonic() - began < IDLE * 4 and wire.send(rest[:1]):
+            rest = rest[1:]
+            time.sleep(0.5)
+        took = time.monotonic() - began
         expect(f"{name} is closed", took < IDLE * 2 + SLACK, f"{took:.1f} s")
-        expect(f"{name} causes no 5xx", b" 50" not in wire.unread[:12], wire.unread[:200])
 
 
 def slow_reader():
@@ -291,7 +289,7 @@ def slow_ones():
     body = request("/api/beats", "Content-Length: 1000", method="POST")
     chunks = request("/api/beats", "Transfer-Encoding: chunked", method="POST")
     cases = [
-        lambda: slow("a silent connection", b"", b""),
+        silent,
         lambda: slow("a slow request line", b"", b"GET /" + b"a" * 100),
         lambda: slow("a slow header", head, b"a" * 100),
         lambda: slow("a slow second header", request("/health/live") + head, b"a" * 100),
@@ -337,28 +335,28 @@ def times(beat, seconds=None, count=60):
     return sorted(taken)
 
 
-def under_siege(name, beat, work, seconds):
+def under_siege(name, beat, longest, work, seconds):
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
         taken = times(beat, seconds=seconds)
         working.result()
-    expect(f"{name}: others are answered within 1 s", taken[-1] < 1, f"{taken[-1]:.3f} s")
+    expect(f"{name}: others are answered within {longest:.1f} s", taken[-1] < longest, f"{taken[-1]:.3f} s")
     print(f"ok: {name}: {len(taken)} pairs of normal requests, the slowest in {taken[-1] * 1000:.0f} ms")
 
 
-def sieges(beat):
-    under_siege("400 slow headers", beat, lambda: asyncio.run(slow_crowd(400, 6)), 6)
+def sieges(beat, longest):
+    under_siege("400 slow headers", beat, longest, lambda: asyncio.run(slow_crowd(400, 6)), 6)
     tool = shutil.which("slowhttptest")
     if not tool:
         return
-    url = f"http://127.0.0.1:{ADDRESS[1]}/api/beats?limit=100"
+    url = f"http://127.0.0.1:{ADDRESS[1]}/api/beats"
     for name, options in {
         "slowhttptest, headers": ["-H", "-i", "1"],
         "slowhttptest, bodies": ["-B", "-i", "1", "-s", "8192"],
-        "slowhttptest, reading": ["-X", "-w", "1", "-y", "2", "-n", "1", "-z", "8", "-k", "3"],
+        "slowhttptest, reading": ["-X", "-w", "1", "-y", "2", "-n", "1", "-z", "8"],
     }.items():
         command = [tool, *options, "-c", "300", "-r", "150", "-l", "6", "-p", "3", "-u", url]
-        under_siege(name, beat, lambda: subprocess.run(command, stdout=subprocess.DEVNULL, timeout=30, check=False), 6)
+        under_siege(name, beat, longest, lambda: subprocess.run(command, stdout=subprocess.DEVNULL, timeout=30, check=False), 6)
 
 
 # MARK: The stores
@@ -400,10 +398,15 @@ def main():
     times(beat, count=10)
     before, files, resident = stores_digest(), open_files(), memory()
     usual = times(beat)
+    # A second, unless the machine is so slow that even now it takes longer than usual.
+    longest = max(1, 10 * usual[-1])
     for step in [broken_requests, wrong_targets_and_hosts, wrong_methods_and_bodies, wrong_queries, wrong_cursors, many_requests_at_once,
-                 whole_answers_before_closing, slow_ones, lambda: sieges(beat)]:
+                 whole_answers_before_closing, slow_ones, lambda: sieges(beat, longest)]:
         began, failed = time.monotonic(), len(FAILURES)
-        step()
+        try:
+            step()
+        except TimeoutError:
+            expect(f"{step.__name__}: nothing hangs", False, traceback.format_exc())
         if len(FAILURES) == failed and step.__name__ != "<lambda>":
             print(f"ok: {step.__name__.replace('_', ' ')} ({time.monotonic() - began:.1f} s)")
     time.sleep(IDLE + 1)
@@ -411,7 +414,7 @@ def main():
     expect("little memory is left behind", memory() - resident < 100 << 20, f"{(memory() - resident) >> 20} MB")
     after = times(beat)
     median = len(usual) // 2
-    expect("the gateway is as fast as before", after[median] < 3 * usual[median] + 0.02 and after[-1] < 1, f"{usual[median]} {after[median]} {after[-1]}")
+    expect("the gateway is as fast as before", after[median] < 3 * usual[median] + 0.02 and after[-1] < longest, f"{usual[median]} {after[median]} {after[-1]}")
     expect("both stores are byte for byte what they were", stores_digest() == before)
     print(f"{len(FAILURES)} failures")
     sys.exit(1 if FAILURES else 0)
