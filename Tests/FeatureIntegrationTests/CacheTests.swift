@@ -10,7 +10,7 @@ import Testing
 /// One Redis database, and caches over it as several gateways would have them. One test at a time: they empty it.
 @Suite(.serialized, .timeLimit(.minutes(1))) struct CacheTests {
     private static let detail = Representation(kind: .beat, name: "detail", schema: 1)
-    private static let patient = EntityCache.Limits(sharedDeadline: .seconds(5))
+    private static let patient = EntityCache.Limits(deafLifetime: .seconds(60), sharedDeadline: .seconds(5))
 
     private struct Fixture {
         let redis: RedisClient

@@ -7,7 +7,7 @@ import Testing
 @testable import Beats
 @testable import DataPlane
 
-@Suite(.timeLimit(.minutes(2))) struct IndexUseTests {
+@Suite(.timeLimit(.minutes(5))) struct IndexUseTests {
     /// The stages of the plan that MongoDB chose, and the indexes it walks.
     private static func stages(_ command: BSONDocument, _ stack: Stack) async throws -> Set<String> {
         try await stack.mongo.run(deadline: Stack.soon) { session in

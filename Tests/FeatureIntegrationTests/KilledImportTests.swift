@@ -9,36 +9,34 @@ import Testing
 /// The command line's own binary, as `scripts/test` builds it.
 private let binary = ProcessInfo.processInfo.environment["KABABEAT_BINARY"] ?? "\(Stack.root)/.build/debug/kababeat"
 
-@Suite(.timeLimit(.minutes(3)), .enabled(if: FileManager.default.isExecutableFile(atPath: binary))) struct KilledImportTests {
+@Suite(.timeLimit(.minutes(5)), .enabled(if: FileManager.default.isExecutableFile(atPath: binary))) struct KilledImportTests {
     @Test func anImportThatWasKilledAgainAndAgainEndsWhereAnUndisturbedOneDoes() async throws {
-        try await Stack.use { undisturbed in
-            try await Stack.use { killed in
-                var random = SeededGenerator()
-                var catalogue = GeneratedCatalogue(count: 4000, &random, creators: 400)
-                try catalogue.addAudio(to: [0, 2, 1999, 3999], size: 2_000_000, in: killed.folder)
-                let path = try catalogue.write(in: killed.folder)
-                let clock = ContinuousClock()
-                let duration = try await clock.measure { try await undisturbed.importFile(path) }
-                var states: [String] = []
-                for round in 0..<6 {
-                    // Most while much is still to do, the last ones at any moment up to the end.
-                    let moment = duration * Double.random(in: round < 4 ? 0.1...0.4 : 0.2...1, using: &random)
-                    let status = try await run(path, killed, killedAfter: moment)
-                    states.append("\(status): \(try await killed.count("beats")) beats, \(try await killed.count("outbox")) waiting")
-                    // What a dead relay had claimed is free after its lease: set back instead of waited for.
-                    try await killed.owner.run("UPDATE outbox SET claimed_until = now() WHERE claimed_until IS NOT NULL")
-                }
-                #expect(try await run(path, killed, killedAfter: nil) == 0, "\(random)")
-
-                #expect(states.first?.hasPrefix("-9: ") == true, "\(states)")
-                let (one, other) = (try await Snapshot(undisturbed), try await Snapshot(killed))
-                #expect(one.beats == other.beats, "\(random) \(states)")
-                #expect(one.users == other.users, "\(random)")
-                #expect(one.contents == other.contents, "\(random)")
-                #expect(one.index == other.index, "\(random)")
-                #expect(one.originals == other.originals, "\(random)")
-                #expect(try await Snapshot.leftovers(killed) == Snapshot.clean, "\(random)")
+        try await Stack.useTwo { undisturbed, killed in
+            var random = SeededGenerator()
+            var catalogue = GeneratedCatalogue(count: 4000, &random, creators: 400)
+            try catalogue.addAudio(to: [0, 2, 1999, 3999], size: 2_000_000, in: killed.folder)
+            let path = try catalogue.write(in: killed.folder)
+            let clock = ContinuousClock()
+            let duration = try await clock.measure { try await undisturbed.importFile(path) }
+            var states: [String] = []
+            for round in 0..<6 {
+                // Most while much is still to do, the last ones at any moment up to the end.
+                let moment = duration * Double.random(in: round < 4 ? 0.1...0.4 : 0.2...1, using: &random)
+                let status = try await run(path, killed, killedAfter: moment)
+                states.append("\(status): \(try await killed.count("beats")) beats, \(try await killed.count("outbox")) waiting")
+                // What a dead relay had claimed is free after its lease: set back instead of waited for.
+                try await killed.owner.run("UPDATE outbox SET claimed_until = now() WHERE claimed_until IS NOT NULL")
             }
+            #expect(try await run(path, killed, killedAfter: nil) == 0, "\(random)")
+
+            #expect(states.first?.hasPrefix("-9: ") == true, "\(states)")
+            let (one, other) = (try await Snapshot(undisturbed), try await Snapshot(killed))
+            #expect(one.beats == other.beats, "\(random) \(states)")
+            #expect(one.users == other.users, "\(random)")
+            #expect(one.contents == other.contents, "\(random)")
+            #expect(one.index == other.index, "\(random)")
+            #expect(one.originals == other.originals, "\(random)")
+            #expect(try await Snapshot.leftovers(killed) == Snapshot.clean, "\(random)")
         }
     }
 

