@@ -96,7 +96,11 @@ public final class Reactor: SerialExecutor {
         }
         switch next {
         case .wake: signal()
-        case .runHere: runAfterEnd()
+        case .runHere:
+            // An executor is not retained by the jobs it runs, and the last of them may let go of the last reference to it.
+            let held = Unmanaged.passRetained(self)
+            runAfterEnd()
+            held.release()
         case .nothing: break
         }
     }
