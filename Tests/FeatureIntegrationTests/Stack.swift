@@ -31,70 +31,80 @@ struct Stack: Sendable {
     let redis: RedisClient
     /// A folder for files.
     let folder: String
-    let recorder = Recorder()
+    private(set) var recorder = Recorder()
 
-    /// Few at once: making a database costs the servers more than most tests do.
-    private static let turns = Turns(3)
-
+    /// Lends a stack that holds nothing.
     static func use(_ body: (Stack) async throws -> Void) async throws {
-        await turns.begin()
-        let outcome: Result<Void, any Error>
-        do { outcome = .success(try await make(body)) } catch { outcome = .failure(error) }
-        turns.end()
-        try outcome.get()
+        try await StackPool.shared.lend(1) { try await body($0[0]) }
     }
 
     /// As `use`, for a test that compares two.
     static func useTwo(_ body: (Stack, Stack) async throws -> Void) async throws {
-        try await use { one in try await make { other in try await body(one, other) } }
+        try await StackPool.shared.lend(2) { try await body($0[0], $0[1]) }
     }
 
-    private static func make(_ body: (Stack) async throws -> Void) async throws {
+    /// New databases, migrated.
+    static func make() async throws -> Stack {
         let name = "feature_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
-        let environment = ProcessInfo.processInfo.environment
-        let said: Comment = "scripts/test starts the servers and says where they are"
-        let postgresAddress = try #require(environment["KABABEAT_TEST_POSTGRES"], said)
-        var server = try #require(PostgresConfiguration(connectionString: postgresAddress))
-        let mongoURI = try #require(environment["KABABEAT_TEST_MONGO"], said)
-        let administrator = PostgresClient(server, reactor: reactor)
-        try await administrator.run("CREATE DATABASE \(name)")
+        let mongoURI = try address("MONGO")
+        try await administrate("CREATE DATABASE \(name)")
+        let postgres = try address("POSTGRES")
+        var server = try #require(PostgresConfiguration(connectionString: postgres))
         server.database = name
         server.connections = 2
         let owner = PostgresClient(server, reactor: reactor)
         var mongoConfiguration = MongoConfiguration(uri: mongoURI, database: name)
         mongoConfiguration.socketTimeout = .seconds(60)
         let mongo = try MongoClient(mongoConfiguration)
-        var failure: (any Error)?
-        let folder = FileManager.default.temporaryDirectory.appending(path: name).path
+        let migrator = SchemaMigrator(
+            postgres: owner, mongo: mongo, sqlDirectory: "\(root)/sql", mongoDirectory: "\(root)/mongo", gatewayRole: role,
+            gatewayPassword: password, timeLimit: .seconds(60))
+        _ = try await migrator.run()
         var gateway = server
         (gateway.user, gateway.password, gateway.connections) = (role, password, 4)
-        var clients: (PostgresClient, RedisClient)?
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            let migrator = SchemaMigrator(
-                postgres: owner, mongo: mongo, sqlDirectory: "\(root)/sql", mongoDirectory: "\(root)/mongo", gatewayRole: role,
-                gatewayPassword: password, timeLimit: .seconds(60))
-            _ = try await migrator.run()
-            let postgres = PostgresClient(gateway, reactor: reactor)
-            let redis = RedisClient(try redisConfiguration(), reactor: reactor)
-            clients = (postgres, redis)
-            _ = try await redis.send(RedisCommand("FLUSHDB"), deadline: soon)
-            try await body(
-                Stack(
-                    name: name, server: gateway, mongoURI: mongoURI, owner: owner, postgres: postgres, mongo: mongo, redis: redis,
-                    folder: folder))
-        } catch {
-            failure = error
+        return Stack(
+            name: name, server: gateway, mongoURI: mongoURI, owner: owner, postgres: PostgresClient(gateway, reactor: reactor),
+            mongo: mongo,
+            redis: RedisClient(try redisConfiguration(), reactor: reactor),
+            folder: FileManager.default.temporaryDirectory.appending(path: name).path)
+    }
+
+    /// As good as new, for the next test.
+    func cleaned() async throws -> Stack {
+        try await owner.run("TRUNCATE users, outbox CASCADE")
+        try await mongo.run(deadline: Self.soon) { session in
+            for collection in ["beats", "search_index", "beat_analytics", "media.files", "media.chunks"] {
+                try session.deleteMany(collection, [:])
+            }
         }
+        _ = try await redis.send(RedisCommand("FLUSHDB"), deadline: Self.soon)
         try? FileManager.default.removeItem(atPath: folder)
-        await clients?.0.shutdown()
-        await clients?.1.shutdown()
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        var stack = self
+        stack.recorder = Recorder()
+        return stack
+    }
+
+    func drop() async throws {
+        try? FileManager.default.removeItem(atPath: folder)
+        await postgres.shutdown()
+        await redis.shutdown()
         await owner.shutdown()
-        _ = try await mongo.run(deadline: soon) { try $0.writeCommand(["dropDatabase": 1]) }
+        _ = try await mongo.run(deadline: Self.soon) { try $0.writeCommand(["dropDatabase": 1]) }
         await mongo.shutdown()
-        try await administrator.run("DROP DATABASE \(name) WITH (FORCE)")
+        try await Self.administrate("DROP DATABASE \(name) WITH (FORCE)")
+    }
+
+    private static func administrate(_ script: String) async throws {
+        let server = try address("POSTGRES")
+        let administrator = PostgresClient(try #require(PostgresConfiguration(connectionString: server)), reactor: reactor)
+        try await administrator.run(script)
         await administrator.shutdown()
-        if let failure { throw failure }
+    }
+
+    private static func address(_ store: String) throws -> String {
+        let address = ProcessInfo.processInfo.environment["KABABEAT_TEST_\(store)"]
+        return try #require(address, "scripts/test starts the servers and says where they are")
     }
 
     static var soon: ContinuousClock.Instant { .now + .seconds(60) }
@@ -105,8 +115,7 @@ struct Stack: Sendable {
     static let cacheDatabase = 15
 
     static func redisConfiguration(database: Int? = nil) throws -> RedisConfiguration {
-        let address = try #require(ProcessInfo.processInfo.environment["KABABEAT_TEST_REDIS"])
-        let parts = address.split(separator: ":")
+        let parts = try address("REDIS").split(separator: ":")
         let port = try #require(parts.last.flatMap { Int($0) })
         let database = database ?? 1 + redisDatabases.wrappingAdd(1, ordering: .relaxed).oldValue % (cacheDatabase - 1)
         return RedisConfiguration(host: String(parts[0]), port: port, database: database)
@@ -170,35 +179,6 @@ extension PostgresClient {
     /// Runs SQL outside any transaction.
     func run(_ script: String) async throws {
         try await session(deadline: Stack.soon) { try await $0.execute(script: script, deadline: Stack.soon) }
-    }
-}
-
-/// Lets a few tasks go on at once.
-private final class Turns: Sendable {
-    private let state: Mutex<(free: Int, waiting: [UnsafeContinuation<Void, Never>])>
-
-    init(_ count: Int) { state = Mutex((count, [])) }
-
-    func begin() async {
-        await withUnsafeContinuation { continuation in
-            let mayGoOn = state.withLock { state in
-                guard state.free > 0 else {
-                    state.waiting.append(continuation)
-                    return false
-                }
-                state.free -= 1
-                return true
-            }
-            if mayGoOn { continuation.resume() }
-        }
-    }
-
-    func end() {
-        let next = state.withLock { state in
-            if state.waiting.isEmpty { state.free += 1 }
-            return state.waiting.isEmpty ? nil : state.waiting.removeFirst()
-        }
-        next?.resume()
     }
 }
 

@@ -65,9 +65,9 @@ import Testing
         } _: { client in
             async let held: Void = client.run(deadline: soon) { _ in gate.pass() }
             await gate.waitUntilEntered()
-            let expiring = Task { try await client.run(deadline: .now + .milliseconds(50)) { _ in begun.change { $0 += 1 } } }
             let cancelled = Task { try await client.run(deadline: soon) { _ in begun.change { $0 += 1 } } }
-            while client.state().queued < 2 { await Task.yield() }
+            while client.state().queued < 1 { await Task.yield() }
+            let expiring = Task { try await client.run(deadline: .now + .milliseconds(50)) { _ in begun.change { $0 += 1 } } }
             cancelled.cancel()
             #expect(await mongoError { try await cancelled.value }?.code == .cancelled)
             #expect(await mongoError { try await expiring.value }?.code == .timeout)
