@@ -3,6 +3,23 @@ import Foundation
 import Gateway
 
 @main
+enum Program {
+    /// Ends the process without its exit handlers: they take the runtime apart while the stores' threads may still be in it.
+    static func main() async {
+        var code: Int32 = 0
+        do {
+            var command = try KababeatCommand.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+        } catch {
+            code = KababeatCommand.exitCode(for: error).rawValue
+            let output = code == 0 ? FileHandle.standardOutput : FileHandle.standardError
+            output.write(Data((KababeatCommand.fullMessage(for: error) + "\n").utf8))
+        }
+        fflush(nil)
+        _exit(code)
+    }
+}
+
 struct KababeatCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kababeat",
