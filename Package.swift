@@ -20,14 +20,19 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -41,12 +46,16 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     ],
     targets: [
         // MARK: C, as the system has it
@@ -54,6 +63,7 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMongoC", pkgConfig: "libmongoc-1.0", providers: [.apt(["libmongoc-dev"])]),
         .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         // MARK: Clients: the async bridge over each C driver, no feature's knowledge
         library("Reactor", ["CEpoll"]),
@@ -67,21 +77,32 @@ let package = Package(
 
         // MARK: What every feature stands on
         library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
-        library("HTTPAPI", ["Contract", "JSON", hummingbirdCore, httpTypes, logging, nioCore, nioHTTPTypes, serviceLifecycle]),
+        library("HTTPAPI", ["Contract", "JSON", hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTPTypes, serviceLifecycle]),
         library("Observability", ["Contract", "JSON", logging]),
         library("Schema", ["MongoClient", "PostgresClient"]),
 
+        // MARK: What identity stands on: secrets, mails, limits; no feature's knowledge
+        library("Credentials", ["CCrypt", "Contract", crypto, jwtKit]),
+        library("Mail", ["Contract", "Credentials", "DataPlane", "PostgresClient", logging, nioCore, nioPosix, nioSSL]),
+        library("RateLimits", ["Contract", "RedisClient", crypto]),
+
         // MARK: Features: none imports another
+        library("Audit", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", crypto]),
         library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", nioCore]),
-        library("Identity", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient"]),
+        library(
+            "Identity",
+            [
+                "Contract", "Credentials", "DataPlane", "HTTPAPI", "JSON", "Mail", "PostgresClient", asyncHTTPClient, crypto, httpTypes,
+                jwtKit, nioCore,
+            ]),
         library("Catalogue", ["Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor"]),
 
         // MARK: Wiring and the command line
         library(
             "Gateway",
             [
-                "Beats", "Catalogue", "Contract", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient", "Observability",
-                "PostgresClient", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix,
+                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail",
+                "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix,
                 serviceLifecycle, unixSignals,
             ]),
         .executableTarget(

@@ -7,9 +7,20 @@ public struct Problem: Error, Sendable, Equatable {
         case invalidCursor = "invalid_cursor"
         case invalidHost = "invalid_host"
         case bodyNotAllowed = "body_not_allowed"
+        case invalidBody = "invalid_body"
+        case unauthenticated = "unauthenticated"
+        case secondFactorNeeded = "second_factor_needed"
+        case forbidden = "forbidden"
+        case accountSuspended = "account_suspended"
+        case crossSite = "cross_site"
         case notFound = "not_found"
         case methodNotAllowed = "method_not_allowed"
+        case conflict = "conflict"
+        case versionConflict = "version_conflict"
+        case bodyTooLarge = "body_too_large"
         case uriTooLong = "uri_too_long"
+        case unsupportedMediaType = "unsupported_media_type"
+        case rateLimited = "rate_limited"
         case `internal` = "internal"
         case overloaded = "overloaded"
         case storeUnavailable = "store_unavailable"
@@ -50,6 +61,13 @@ public struct Problem: Error, Sendable, Equatable {
             .invalidRequest, "The request has \(fields.count == 1 ? "an invalid input" : "\(fields.count) invalid inputs").", fields: fields
         )
     }
+
+    /// Nobody is signed in, or the credential is none (any more).
+    public static let unauthenticated = Problem(
+        .unauthenticated, "This needs a valid access token, session cookie or service key; sign in first.")
+
+    /// Somebody is signed in who may not do this.
+    public static let forbidden = Problem(.forbidden, "This account or key may not do that.")
 
     /// Nothing there that the caller may know of.
     public static func notFound(_ noun: String) -> Problem {

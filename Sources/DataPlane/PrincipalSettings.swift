@@ -1,9 +1,24 @@
+import Contract
 import PostgresClient
 
-/// The principals of the gateway itself, as the policies in `sql/` know them: settings that last for one transaction.
+/// Principals as the policies in `sql/` know them: settings that last for one transaction and travel with its first statement.
 extension PostgresSettings {
     /// What everybody may see.
-    public static let anonymous = PostgresSettings([("kababeat.role", "anonymous"), ("kababeat.user", "")])
+    public static let anonymous = PostgresSettings(.anonymous)
+    /// The sign-in desk: credentials and sessions, nothing else.
+    public static let authenticator = PostgresSettings(.authenticator)
     /// The gateway's own work: import, relay, verification. Never for a request.
-    public static let system = PostgresSettings([("kababeat.role", "system"), ("kababeat.user", "")])
+    public static let system = PostgresSettings(.system)
+
+    public init(_ principal: Principal) {
+        let (role, user) =
+            switch principal {
+            case .anonymous: ("anonymous", "")
+            case .account(let account): (account.roles.highest.rawValue, account.id.description)
+            case .service: ("service", "")
+            case .authenticator: ("authenticator", "")
+            case .system: ("system", "")
+            }
+        self.init([("kababeat.role", role), ("kababeat.user", user)])
+    }
 }

@@ -13,9 +13,11 @@ public struct PostgresAccess: Sendable {
         watch = StoreWatch(.postgres, observer: observer) { deadline in (try? await client.ping(deadline: deadline)) != nil }
     }
 
-    /// Runs one statement in a transaction of its own as `principal`. Throws `storeUnavailable`, `overloaded` or `internal`.
+    /// Runs one statement in a transaction of its own as `principal`. Throws `storeUnavailable`, `overloaded` or `internal`; `forbidden`
+    /// where row security refuses what is written; and what `refusals` has for the constraint that the server names.
     public func rows<Row>(
-        _ statement: PostgresStatement<Row>, _ parameters: [PostgresValue], as principal: PostgresSettings, within limit: Duration
+        _ statement: PostgresStatement<Row>, _ parameters: [PostgresValue], as principal: PostgresSettings, within limit: Duration,
+        refusals: [String: Problem] = [:]
     ) async throws(Problem) -> [Row] {
         let start = try watch.begin()
         do throws(PostgresError) {
@@ -23,10 +25,41 @@ public struct PostgresAccess: Sendable {
             watch.answered(since: start)
             return rows
         } catch {
-            // Whoever made a call that was cancelled has had his answer; it says nothing of the store.
-            if error.code == .cancelled { throw .unavailable(watch.store) }
-            throw watch.failed(since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
+            throw problem(error, since: start, refusals)
         }
+    }
+
+    /// Runs `body` in one transaction as `principal` and commits it; rolls back where `body` throws, and throws that if it is a problem.
+    /// Otherwise what holds for `rows` holds here. `storeUnavailable` may mean that the answer to COMMIT was lost.
+    public func transaction<T: Sendable>(
+        as principal: PostgresSettings, within limit: Duration, refusals: [String: Problem] = [:],
+        _ body: (PostgresTransaction) async throws -> T
+    ) async throws(Problem) -> T {
+        let start = try watch.begin()
+        do {
+            let value = try await client.transaction(settings: principal, deadline: start + limit, body)
+            watch.answered(since: start)
+            return value
+        } catch let error as PostgresError {
+            throw problem(error, since: start, refusals)
+        } catch let problem as Problem {
+            watch.answered(since: start)
+            throw problem
+        } catch {
+            throw watch.failed(since: start, isUnavailable: false, isFull: false, String(describing: type(of: error)))
+        }
+    }
+
+    private func problem(_ error: PostgresError, since start: ContinuousClock.Instant, _ refusals: [String: Problem]) -> Problem {
+        // Whoever made a call that was cancelled has had his answer; it says nothing of the store.
+        if error.code == .cancelled { return .unavailable(watch.store) }
+        let refusal = error.constraint.flatMap { refusals[$0] } ?? (error.sqlState == "42501" ? .forbidden : nil)
+        if let refusal {
+            watch.answered(since: start)
+            return refusal
+        }
+        return watch.failed(
+            since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
     }
 }
 

@@ -22,15 +22,15 @@ struct HealthRoutes: Sendable {
 
     var routes: [Route] {
         [
-            .get("/health/live", .anyone, isProbe: true) { call throws(Problem) in
+            .get("/health/live", .anyone, rate: .unlimited) { call throws(Problem) in
                 _ = try call.query(allowed: [])
                 return .json(Array(#"{"status":"live"}"#.utf8))
             },
-            .get("/health/ready", .anyone, isProbe: true) { call throws(Problem) in
+            .get("/health/ready", .anyone, rate: .unlimited) { call throws(Problem) in
                 _ = try call.query(allowed: [])
                 return await ready()
             },
-            .get("/metrics", .anyone, isProbe: true) { call throws(Problem) in
+            .get("/metrics", .anyone, rate: .unlimited) { call throws(Problem) in
                 _ = try call.query(allowed: [])
                 return Reply(contentType: "text/plain; version=0.0.4; charset=utf-8", body: ByteBuffer(string: metricsText()))
             },

@@ -9,7 +9,14 @@ public enum ProblemMapper {
 
     public static func status(_ code: Problem.Code) -> HTTPResponse.Status {
         switch code {
-        case .invalidRequest, .unknownParameter, .invalidCursor, .invalidHost, .bodyNotAllowed: .badRequest
+        case .invalidRequest, .unknownParameter, .invalidCursor, .invalidHost, .bodyNotAllowed, .invalidBody: .badRequest
+        case .unauthenticated, .secondFactorNeeded: .unauthorized
+        case .forbidden, .accountSuspended, .crossSite: .forbidden
+        case .conflict: .conflict
+        case .versionConflict: .preconditionFailed
+        case .bodyTooLarge: .contentTooLarge
+        case .unsupportedMediaType: .unsupportedMediaType
+        case .rateLimited: .tooManyRequests
         case .notFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .uriTooLong: .uriTooLong
@@ -25,6 +32,17 @@ public enum ProblemMapper {
         case .invalidCursor: "Invalid cursor"
         case .invalidHost: "Invalid Host"
         case .bodyNotAllowed: "Body not allowed"
+        case .invalidBody: "Invalid body"
+        case .unauthenticated: "Not signed in"
+        case .secondFactorNeeded: "Second factor needed"
+        case .forbidden: "Forbidden"
+        case .accountSuspended: "Account suspended"
+        case .crossSite: "Cross-site request"
+        case .conflict: "Conflict"
+        case .versionConflict: "Version conflict"
+        case .bodyTooLarge: "Body too large"
+        case .unsupportedMediaType: "Unsupported media type"
+        case .rateLimited: "Rate limited"
         case .notFound: "Not found"
         case .methodNotAllowed: "Method not allowed"
         case .uriTooLong: "URI too long"

@@ -11,22 +11,52 @@ public struct Route: Sendable {
     public let path: String
     /// Who may call it.
     public let policy: Policy
-    /// Whether it is answered at any load: what watches the gateway must not take a busy one for a dead one.
-    public let isProbe: Bool
+    /// What it counts as for rate limits. What is `unlimited` is answered at any load, too: what watches the gateway must not take a
+    /// busy one for a dead one.
+    public let rate: RateClass
+    public let body: BodyRule
     let handler: Handler
 
+    public enum BodyRule: Sendable, Hashable {
+        /// A request with a body is refused.
+        case none
+        /// One JSON object of at most so many bytes; none at all reads as an empty object.
+        case json(limit: Int)
+
+        public static let json = BodyRule.json(limit: 64 << 10)
+    }
+
     public init(
-        _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, isProbe: Bool = false, _ handler: @escaping Handler
+        _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, rate: RateClass, body: BodyRule, _ handler: @escaping Handler
     ) {
-        self.isProbe = isProbe
         self.method = method
         self.path = path
         self.policy = policy
+        self.rate = rate
+        self.body = body
         self.handler = handler
     }
 
-    public static func get(_ path: String, _ policy: Policy, isProbe: Bool = false, _ handler: @escaping Handler) -> Route {
-        Route(.get, path, policy, isProbe: isProbe, handler)
+    public static func get(_ path: String, _ policy: Policy, rate: RateClass = .read, _ handler: @escaping Handler) -> Route {
+        Route(.get, path, policy, rate: rate, body: .none, handler)
+    }
+
+    public static func post(
+        _ path: String, _ policy: Policy, rate: RateClass = .write, body: BodyRule = .json, _ handler: @escaping Handler
+    ) -> Route {
+        Route(.post, path, policy, rate: rate, body: body, handler)
+    }
+
+    public static func put(_ path: String, _ policy: Policy, body: BodyRule = .json, _ handler: @escaping Handler) -> Route {
+        Route(.put, path, policy, rate: .write, body: body, handler)
+    }
+
+    public static func patch(_ path: String, _ policy: Policy, body: BodyRule = .json, _ handler: @escaping Handler) -> Route {
+        Route(.patch, path, policy, rate: .write, body: body, handler)
+    }
+
+    public static func delete(_ path: String, _ policy: Policy, _ handler: @escaping Handler) -> Route {
+        Route(.delete, path, policy, rate: .write, body: .none, handler)
     }
 
     /// `GET /api/beats/{id}`: how metrics and logs name it.
@@ -37,6 +67,7 @@ public struct Route: Sendable {
 public struct Call: Sendable {
     public let id: RequestID
     public let principal: Principal
+    public let caller: Caller
     /// Percent-decoded path parameters, by their names in the route's path.
     public let parameters: [Substring: String]
     /// Whether the client asked to be served past every cache (`Cache-Control: no-cache`).
@@ -45,8 +76,28 @@ public struct Call: Sendable {
     public var clock: StageClock
 
     let rawQuery: Substring
+    let rawBody: ByteBuffer
+    let fields: HTTPFields
 
     public func parameter(_ name: Substring) -> String { parameters[name] ?? "" }
+
+    /// The account that acts. Throws `unauthenticated` where none does: behind a policy that takes an account, never.
+    public func account() throws(Problem) -> Account {
+        guard let account = principal.account else { throw .unauthenticated }
+        return account
+    }
+
+    /// The id that a path parameter is. Throws `notFound` where it is none, since nothing has such a name.
+    public func id(_ name: Substring, of noun: String) throws(Problem) -> EntityID {
+        guard let id = EntityID(parameter(name)) else { throw .notFound(noun) }
+        return id
+    }
+
+    /// A header field that means something to one route: `Idempotency-Key`, `If-Match`.
+    public func field(_ name: HTTPField.Name) -> String? { fields[name] }
+
+    /// The body's members. Throws `invalidBody`, or `invalid` where one is not in `allowed`.
+    public func input(allowed: [String]) throws(Problem) -> BodyInput { try BodyInput(rawBody, allowed: allowed) }
 
     /// The query's parameters. Throws where one is not in `allowed`, stands twice, or is not valid percent-encoded UTF-8.
     public func query(allowed: [String]) throws(Problem) -> QueryParameters {
@@ -86,6 +137,9 @@ public struct Reply: Sendable {
         self.tier = tier
         self.extraFields = extraFields
     }
+
+    /// 204: done, and nothing to say.
+    public static let done = Reply(status: .noContent, body: ByteBuffer())
 
     public static func json(_ bytes: [UInt8], etag: String? = nil, tier: CacheTier? = nil) -> Reply {
         Reply(body: ByteBuffer(bytes: bytes), etag: etag, cacheControl: etag == nil ? .never : .revalidate, tier: tier)
