@@ -85,7 +85,7 @@ async function serve () {
     const filter = {
       ...(query.genre && { genreKey: query.genre.toLowerCase() }), ...(query.mood && { moodKey: query.mood.toLowerCase() }),
       ...(query.tags && { tags: query.tags.toLowerCase() }), ...(query.key && { key: query.key }),
-      ...(query.bpm && { bpm: range(query.bpm) }), ...(query.price && { price: range(query.price, 100), currency: 'USD' })
+      ...(query.bpm && { bpm: range(query.bpm) }), ...(query.price && { price: range(query.price, 100) })
     }
     const direction = query.sortOrder === 'asc' ? 1 : -1
     const sort = { [sorts[query.sortBy] || 'createdAt']: direction, _id: direction }
