@@ -1,0 +1,27 @@
+import Contract
+import Credentials
+import Foundation
+import PostgresClient
+
+/// Where features leave what is to be mailed. A mail follows the commit of the transaction that it was left in, and only that.
+public struct MailQueue: Sendable {
+    private let seal: Seal
+    private let links: MailLinks
+
+    /// `seal` is the one for `MailStore.sealLabel`.
+    public init(seal: Seal, links: MailLinks) {
+        self.seal = seal
+        self.links = links
+    }
+
+    /// Leaves a mail to `recipient` with `transaction`, whose principal is the authenticator, the system or an account. The text, with
+    /// any token in it, is stored sealed. Poke the mail relay after COMMIT, or it is sent a moment later.
+    public func enqueue(
+        _ template: MailTemplate, to recipient: String, in transaction: PostgresTransaction
+    ) async throws(PostgresError) {
+        let id = EntityID.make(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+        let sealed = seal.seal(Array(template.text(links).utf8), for: id.description)
+        try await MailStore.insert(
+            id, to: recipient, template: template.name, subject: template.subject, sealed: sealed, in: transaction)
+    }
+}
