@@ -32,13 +32,34 @@ public struct RateState: Sendable, Hashable {
     }
 }
 
-/// Decides whether a request is one too many.
+/// Decides whether a request is one too many. Each function counts one request by one thing, and throws `rateLimited` with
+/// `retryAfter` where it is one too many; what they answer is what is left, nil where nothing is counted.
+///
+/// The edge asks by address before it finds out who is calling, so that a flood of false credentials costs no look-ups, and by
+/// principal once it knows.
 public protocol RateLimiter: Sendable {
-    /// Counts one request by address, and by account or key where there is one. Throws `rateLimited` with `retryAfter`. Nil where
-    /// nothing was counted.
-    func admit(_ rateClass: RateClass, address: ClientAddress, principal: Principal) async throws(Problem) -> RateState?
+    /// Counts by address. Without waiting; `.undecided`, with nothing counted, where `admit` has to be asked.
+    func admitLocally(_ rateClass: RateClass, address: ClientAddress) throws(Problem) -> LocalAdmission
+    func admit(_ rateClass: RateClass, address: ClientAddress) async throws(Problem) -> RateState?
+
+    /// Counts by account or key; nothing where there is neither. `address` is where the request comes from: some are exempt.
+    func admitLocally(_ rateClass: RateClass, principal: Principal, address: ClientAddress) throws(Problem) -> LocalAdmission
+    func admit(_ rateClass: RateClass, principal: Principal, address: ClientAddress) async throws(Problem) -> RateState?
 
     /// Counts one attempt against a subject that the request names, an e-mail address or an account, whoever makes it: slows guesses
-    /// down without ever locking anybody out for good. Throws `rateLimited`.
+    /// down without ever locking anybody out for good.
     func admit(_ rateClass: RateClass, subject: String) async throws(Problem)
+}
+
+/// What a process could say by itself.
+public enum LocalAdmission: Sendable, Hashable {
+    case admitted(RateState?)
+    case undecided
+}
+
+/// Which kind of subject a limit counts by, for metrics and settings.
+public enum RateSubjectKind: String, Sendable, CaseIterable {
+    case address, account, key
+    /// Something that the request names: the e-mail address of a sign-in.
+    case subject
 }
