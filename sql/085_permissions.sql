@@ -81,7 +81,6 @@ WHEN (
 ) EXECUTE FUNCTION kababeat_refuse();
 
 -- Beats that are shared. The index of the primary key of `beat_permissions` answers each of these for one beat.
--- `granted_by` is the creator as the statement found it, so the last line of the check keeps a collaborator from giving a beat away.
 CREATE POLICY shared_is_readable ON beats FOR SELECT
     USING (deleted_at IS NULL AND EXISTS (
         SELECT FROM beat_permissions AS permission
@@ -97,8 +96,18 @@ CREATE POLICY shared_is_editable ON beats FOR UPDATE
         SELECT FROM beat_permissions AS permission
         WHERE permission.beat_id = beats.id AND permission.user_id = (SELECT kababeat_user()) AND permission.accepted_at IS NOT NULL
             AND permission.permission_type IN ('owner', 'collaborator')
-            AND permission.granted_by = beats.creator_id
     ));
+-- Checks are joined by OR too: to one who may edit a beat of another's, a beat that he takes would look like a beat of his own.
+CREATE TRIGGER beats_creator_stays BEFORE UPDATE ON beats FOR EACH ROW
+WHEN ((OLD.id, OLD.creator_id) IS DISTINCT FROM (NEW.id, NEW.creator_id) AND kababeat_user() IS NOT NULL)
+EXECUTE FUNCTION kababeat_refuse();
+-- What the front page shows is an admin's choice.
+CREATE TRIGGER beats_featured_is_given BEFORE UPDATE ON beats FOR EACH ROW
+WHEN (OLD.is_featured <> NEW.is_featured AND kababeat_user() IS NOT NULL AND kababeat_role() <> 'admin')
+EXECUTE FUNCTION kababeat_refuse();
+ALTER POLICY own_is_creatable ON beats
+    WITH CHECK (creator_id = (SELECT kababeat_user()) AND NOT is_featured);
+
 CREATE POLICY of_shared_beat ON beat_content_staged
     USING (EXISTS (
         SELECT FROM beat_permissions AS permission
