@@ -40,6 +40,11 @@ public final class BeatService: Sendable {
         search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
     }
 
+    /// Beats that wait for a look-up, by the kind of look-up, for metrics.
+    public var waiting: [(kind: String, count: Int)] {
+        [("beat_detail", details.waiting), ("beat_summary", summaries.waiting)]
+    }
+
     // MARK: One beat
 
     /// The public detail of a published beat. Throws `notFound`; `storeUnavailable` where Postgres, which decides who may see it,
@@ -47,7 +52,7 @@ public final class BeatService: Sendable {
     func beat(_ id: EntityID, bypassingCache: Bool) async throws(Problem) -> Lookup {
         let lookup: Lookup
         if bypassingCache {
-            lookup = Lookup(tier: .bypass, body: try await details.value(for: id) ?? .absent)
+            lookup = try await cache.lookUpPastTiers([id], from: details)[0]
         } else if let body = cache.local(Self.detail, id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
@@ -95,8 +100,8 @@ public final class BeatService: Sendable {
     }
 
     private func rows(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
-        guard bypassingCache else { return try await cache.lookUp(Self.summary, ids, from: summaries) }
-        return try await summaries.values(for: ids).map { Lookup(tier: .bypass, body: $0 ?? .absent) }
+        bypassingCache
+            ? try await cache.lookUpPastTiers(ids, from: summaries) : try await cache.lookUp(Self.summary, ids, from: summaries)
     }
 
     private static func problem(_ error: any Error) -> Problem { error as? Problem ?? .unexpected }

@@ -80,7 +80,7 @@ public final class BatchLoader<Value: Sendable>: Sendable {
     }
 
     /// Ids that wait for their look-up to begin.
-    var waiting: Int { state.withLock { $0.waiting } }
+    public var waiting: Int { state.withLock { $0.waiting } }
 
     /// Loads batch after batch until nothing waits.
     private func run() async {

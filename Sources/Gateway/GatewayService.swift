@@ -64,7 +64,7 @@ public struct GatewayService: Service {
         self.edge = edge
 
         let metrics = Metrics(routes: routes.map(\.name))
-        metrics.register { Self.gauges(stores, cache, edge) }
+        metrics.register { Self.gauges(stores, cache, edge, beats) }
         late.begin(metrics: metrics, logger: EventLogger(logger))
     }
 
@@ -133,12 +133,15 @@ public struct GatewayService: Service {
         }
     }
 
-    private static func gauges(_ stores: Stores, _ cache: EntityCache, _ edge: HTTPEdge) -> [Metrics.Gauge] {
+    private static func gauges(_ stores: Stores, _ cache: EntityCache, _ edge: HTTPEdge, _ beats: BeatService) -> [Metrics.Gauge] {
         let size = cache.localSize
         return [
             .init("kababeat_http_requests_in_flight", "Requests being worked on.", Double(edge.requestsInFlight)),
             .init("kababeat_cache_local_bytes", "Memory that bodies take in this process.", Double(size.bytes)),
             .init("kababeat_cache_local_entries", "Bodies in this process's memory.", Double(size.entries)),
         ] + stores.gauges
+            + beats.waiting.map { kind, count in
+                .init("kababeat_batch_waiting", "Ids that wait for their look-up.", labels: [("kind", kind)], Double(count))
+            }
     }
 }

@@ -108,12 +108,12 @@ public final class Metrics: Observer {
         for (route, counters) in zip(routes, requests) where counters.duration.count > 0 {
             text.histogram("kababeat_http_request_duration_seconds", [("route", route)], counters.duration)
         }
-        text.family("kababeat_cache_lookups_total", .counter, "Look-ups of single entities, by the tier that had them.")
+        text.family("kababeat_cache_lookups_total", .counter, "Look-ups of single entities, by the tier that had them; bypass: the client asked for none.")
         for tier in CacheTier.allCases {
             text.sample("kababeat_cache_lookups_total", [("tier", tier.rawValue)], Double(cache[Self.index(tier)].value))
         }
         text.counter("kababeat_cache_fills_refused_total", "Bodies not stored because something newer was announced.", cacheFillsRefused)
-        text.counter("kababeat_cache_announcements_total", "Changes heard, by which caches forget.", invalidations)
+        text.counter("kababeat_cache_announcements_total", "Changes that this process told caches to forget.", invalidations)
         text.counter("kababeat_outbox_delivered_total", "Outbox rows delivered by this process.", relayed)
         text.counter("kababeat_outbox_failures_total", "Deliveries that a store's outage cut short.", relayFailures)
         text.counter("kababeat_outbox_refusals_total", "Attempts that a store refused; a row that is refused often is dead.", relayRefusals)

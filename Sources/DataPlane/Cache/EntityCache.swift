@@ -219,6 +219,12 @@ public final class EntityCache: Sendable {
         }
     }
 
+    /// What `loader` says, past both tiers, for a caller who asked for that. Nothing is stored.
+    public func lookUpPastTiers(_ ids: [EntityID], from loader: BatchLoader<CachedBody>) async throws(Problem) -> [Lookup] {
+        for _ in ids { observer.observe(.cacheLookup(.bypass)) }
+        return try await loader.values(for: ids).map { Lookup(tier: .bypass, body: $0 ?? .absent) }
+    }
+
     // MARK: Announcements
 
     /// From the moment this returns, this gateway serves nothing older than what is announced, and Redis holds nothing older. The others
@@ -226,6 +232,7 @@ public final class EntityCache: Sendable {
     ///
     /// Throws where Redis could not be told; the caller tells it again later. This process has forgotten either way.
     public func announce(_ announcements: [Announcement]) async throws(RedisError) {
+        observer.observe(.cacheInvalidated(count: announcements.count))
         forget(announcements)
         guard let shared else { return }
         defer { forget(announcements) }
@@ -242,7 +249,6 @@ public final class EntityCache: Sendable {
                 }
             }
         }
-        observer.observe(.cacheInvalidated(count: announcements.count))
         onAnnouncement(announcements)
     }
 
