@@ -3,6 +3,8 @@ public struct Announcement: Sendable, Hashable {
     /// The nouns that caches and relays know. Raw values stand in cache keys and outbox rows: never reuse one.
     public enum Kind: String, Sendable, CaseIterable {
         case beat, user
+        /// Known to relays alone: no cache ever holds one.
+        case mail
     }
 
     public let kind: Kind

@@ -15,7 +15,7 @@ public struct MailQueue: Sendable {
     }
 
     /// Leaves a mail to `recipient` with `transaction`, whose principal is the authenticator, the system or an account. The text, with
-    /// any token in it, is stored sealed. Poke the mail relay after COMMIT, or it is sent a moment later.
+    /// any token in it, is stored sealed. It is sent within moments of COMMIT.
     public func enqueue(
         _ template: MailTemplate, to recipient: String, in transaction: PostgresTransaction
     ) async throws(PostgresError) {

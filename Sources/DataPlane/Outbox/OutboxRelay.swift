@@ -3,11 +3,12 @@ import PostgresClient
 import RedisClient
 import Synchronization
 
-/// Delivers what transactions left in the outbox: copies first, then caches, then the row goes.
+/// Delivers what transactions left in one lane of the outbox: copies first, then caches, then the row goes.
 ///
 /// Any number of relays may run; leases keep them apart, and version fences make a delivery that happens twice harmless. A row says
 /// only that something changed: the state is read anew, so many rows of one aggregate are one delivery.
 public final class OutboxRelay: Sendable {
+    private let lane: OutboxLane
     private let store: OutboxStore
     private let projectors: [String: any Projector]
     private let cache: EntityCache
@@ -15,13 +16,12 @@ public final class OutboxRelay: Sendable {
     private let wake = WakeUp()
     private let isStopped = Atomic(false)
 
-    /// Rows under one lease.
-    private static let batch: Int64 = 500
-    private static let idle = Duration.milliseconds(200)
-    private static let outage = Duration.seconds(1)
-
-    public init(postgres: PostgresAccess, projectors: [any Projector], cache: EntityCache, observer: any Observer) {
-        store = OutboxStore(postgres: postgres)
+    /// `projectors` are those of the lane.
+    public init(
+        _ lane: OutboxLane = .copies, postgres: PostgresAccess, projectors: [any Projector], cache: EntityCache, observer: any Observer
+    ) {
+        self.lane = lane
+        store = OutboxStore(postgres: postgres, lane: lane)
         self.projectors = Dictionary(projectors.map { ($0.kind.rawValue, $0) }) { first, _ in first }
         self.cache = cache
         self.observer = observer
@@ -35,8 +35,8 @@ public final class OutboxRelay: Sendable {
         while !isStopped.load(ordering: .acquiring) {
             switch await deliver() {
             case .delivered(let count) where count > 0: continue
-            case .delivered: await wake.wait(atMost: Self.idle)
-            case .failed: await wake.wait(atMost: Self.outage)
+            case .delivered: await wake.wait(atMost: lane.idle)
+            case .failed: await wake.wait(atMost: lane.outage)
             }
         }
     }
@@ -58,12 +58,15 @@ public final class OutboxRelay: Sendable {
                 if case .failed(let problem) = delivery { throw problem }
                 throw Problem(.timeout, "Some changes are not delivered yet; a running gateway goes on with them.")
             }
-            await wake.wait(atMost: Self.idle)
+            await wake.wait(atMost: lane.idle)
         }
     }
 
     /// Rows that were refused so often that nobody tries again.
     public func deadLetters() async throws(Problem) -> Int64 { try await store.deadLetters() }
+
+    /// Rows that still wait to be delivered.
+    public func waiting() async throws(Problem) -> Int64 { try await store.countWaiting() }
 
     private enum Delivery {
         case delivered(Int)
@@ -75,7 +78,7 @@ public final class OutboxRelay: Sendable {
         let token = EntityID(rawValue: .random(in: .min ... .max))
         let start = ContinuousClock.now
         let rows: [OutboxRow]
-        do throws(Problem) { rows = try await store.claim(Self.batch, token: token) } catch { return .failed(error) }
+        do throws(Problem) { rows = try await store.claim(token: token) } catch { return .failed(error) }
         guard !rows.isEmpty else { return .delivered(0) }
         do throws(Problem) {
             var count = 0
@@ -93,24 +96,29 @@ public final class OutboxRelay: Sendable {
     /// Returns how many rows are delivered.
     private func deliver(_ kind: String, _ rows: [OutboxRow], token: EntityID) async throws(Problem) -> Int {
         guard let projector = projectors[kind] else {
-            for row in rows { try await refuse(row, token, "unknown_kind") }
+            for row in rows { try await refuse(row, token, "unknown_kind", hopeless: false) }
             return 0
         }
         let outcomes = try await project(Array(Set(rows.map(\.aggregate))), projector)
-        var announcements: [Announcement] = []
-        for (id, outcome) in outcomes {
-            if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
+        if projector.isAnnounced {
+            var announcements: [Announcement] = []
+            for (id, outcome) in outcomes {
+                if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
+            }
+            try await announce(announcements)
         }
-        try await announce(announcements)
         var delivered: [Int64] = []
+        var postponed: [Int64] = []
         for row in rows {
             switch outcomes[row.aggregate] {
             case .shown(let version) where version >= row.version: delivered.append(row.id)
-            case .refused(let reason): try await refuse(row, token, reason)
-            case .shown, nil: break
+            case .refused(let reason): try await refuse(row, token, reason, hopeless: false)
+            case .hopeless(let reason): try await refuse(row, token, reason, hopeless: true)
+            case .shown, nil: postponed.append(row.id)
             }
         }
         try await store.acknowledge(delivered, token: token)
+        try await store.postpone(postponed, token: token)
         return delivered.count
     }
 
@@ -125,9 +133,9 @@ public final class OutboxRelay: Sendable {
         return outcomes
     }
 
-    private func refuse(_ row: OutboxRow, _ token: EntityID, _ reason: String) async throws(Problem) {
+    private func refuse(_ row: OutboxRow, _ token: EntityID, _ reason: String, hopeless: Bool) async throws(Problem) {
         observer.observe(.relayRefused(kind: row.kind, id: row.aggregate, reason: reason))
-        try await store.refuse(row.id, token: token, reason: reason)
+        try await store.refuse(row.id, token: token, reason: reason, hopeless: hopeless)
     }
 
     /// Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.

@@ -9,30 +9,48 @@ struct OutboxRow: Sendable {
     let version: Int64
 }
 
-/// The outbox as the relay uses it. All as the `system` principal; no transaction is open while other stores are written.
+/// One lane of the outbox as its relays use it. All as the `system` principal; no transaction is open while other stores are written.
 struct OutboxStore: Sendable {
-    let postgres: PostgresAccess
-    let timeout = Duration.seconds(5)
-    /// Attempts that one aggregate's own refusals may take before the row becomes a dead letter.
-    static let maximumAttempts: Int64 = 8
+    private let postgres: PostgresAccess
+    private let lane: OutboxLane
+    private let timeout = Duration.seconds(5)
+    private let claim: PostgresStatement<OutboxRow>
+    private let pending: PostgresStatement<Bool>
+    private let waiting: PostgresStatement<Int64>
+    private let dead: PostgresStatement<Int64>
 
-    private static let claim = PostgresStatement<OutboxRow>(
-        """
-        UPDATE outbox SET claim_token = $1, claimed_until = now() + interval '30 seconds'
-        WHERE id IN (
-            SELECT id FROM outbox
-            WHERE state = 'pending' AND next_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
-            ORDER BY next_at, id LIMIT $2
-            FOR UPDATE SKIP LOCKED)
-        RETURNING id, aggregate_type, aggregate_id, version
-        """
-    ) { row throws(PostgresError) in
-        OutboxRow(id: try row.int64(0), kind: try row.text(1), aggregate: EntityID(rawValue: try row.uuid(2)), version: try row.int64(3))
+    init(postgres: PostgresAccess, lane: OutboxLane) {
+        self.postgres = postgres
+        self.lane = lane
+        claim = PostgresStatement(
+            """
+            UPDATE outbox SET claim_token = $1, claimed_until = now() + $3::bigint * interval '1 millisecond'
+            WHERE id IN (
+                SELECT id FROM outbox
+                WHERE state = 'pending' AND \(lane.condition) AND next_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
+                ORDER BY next_at, id LIMIT $2
+                FOR UPDATE SKIP LOCKED)
+            RETURNING id, aggregate_type, aggregate_id, version
+            """
+        ) { row throws(PostgresError) in
+            OutboxRow(
+                id: try row.int64(0), kind: try row.text(1), aggregate: EntityID(rawValue: try row.uuid(2)), version: try row.int64(3))
+        }
+        pending = PostgresStatement("SELECT EXISTS (SELECT FROM outbox WHERE state = 'pending' AND \(lane.condition))") {
+            row throws(PostgresError) in try row.bool(0)
+        }
+        waiting = PostgresStatement("SELECT count(*) FROM outbox WHERE state = 'pending' AND \(lane.condition)") {
+            row throws(PostgresError) in try row.int64(0)
+        }
+        dead = PostgresStatement("SELECT count(*) FROM outbox WHERE state = 'dead' AND \(lane.condition)") {
+            row throws(PostgresError) in try row.int64(0)
+        }
     }
 
-    /// Takes the lease of up to `limit` due rows.
-    func claim(_ limit: Int64, token: EntityID) async throws(Problem) -> [OutboxRow] {
-        try await postgres.rows(Self.claim, [.uuid(token.rawValue), .int64(limit)], as: .system, within: timeout)
+    /// Takes the lease of as many due rows as the lane allows.
+    func claim(token: EntityID) async throws(Problem) -> [OutboxRow] {
+        try await postgres.rows(
+            claim, [.uuid(token.rawValue), .int64(lane.batch), .int64(lane.lease.milliseconds)], as: .system, within: timeout)
     }
 
     private static let acknowledge = PostgresStatement<Void>("DELETE FROM outbox WHERE id = ANY($1) AND claim_token = $2")
@@ -49,20 +67,23 @@ struct OutboxStore: Sendable {
         UPDATE outbox SET attempts = attempts + 1, last_error = $3, claim_token = NULL, claimed_until = NULL,
                state = CASE WHEN attempts + 1 >= $4 THEN 'dead' ELSE 'pending' END,
                next_at = CASE WHEN attempts + 1 >= $4 THEN NULL
-                              ELSE now() + least(interval '60 seconds', interval '250 milliseconds' * 2 ^ attempts) * (0.8 + 0.4 * random()) END
+                              ELSE now() + least($6::bigint, $5::bigint * 2 ^ attempts) * interval '1 millisecond' * (0.8 + 0.4 * random()) END
         WHERE id = $1 AND claim_token = $2
         """)
 
-    /// Counts an attempt against a row; after `maximumAttempts` it is a dead letter.
-    func refuse(_ row: Int64, token: EntityID, reason: String) async throws(Problem) {
+    /// Counts an attempt against a row; after as many as the lane allows, or where trying again is `hopeless`, it is a dead letter.
+    func refuse(_ row: Int64, token: EntityID, reason: String, hopeless: Bool) async throws(Problem) {
         _ = try await postgres.rows(
-            Self.refuse, [.int64(row), .uuid(token.rawValue), .text(reason), .int64(Self.maximumAttempts)], as: .system,
-            within: timeout)
+            Self.refuse,
+            [
+                .int64(row), .uuid(token.rawValue), .text(reason), .int64(hopeless ? 1 : lane.attempts),
+                .int64(lane.firstWait.milliseconds), .int64(lane.longestWait.milliseconds),
+            ], as: .system, within: timeout)
     }
 
     private static let postpone = PostgresStatement<Void>(
         """
-        UPDATE outbox SET claim_token = NULL, claimed_until = NULL, next_at = now() + interval '2 seconds'
+        UPDATE outbox SET claim_token = NULL, claimed_until = NULL, next_at = now() + $3::bigint * interval '1 millisecond'
         WHERE id = ANY($1) AND claim_token = $2
         """)
 
@@ -70,23 +91,20 @@ struct OutboxStore: Sendable {
     func postpone(_ rows: [Int64], token: EntityID) async throws(Problem) {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
-            Self.postpone, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout)
+            Self.postpone, [.int64s(rows), .uuid(token.rawValue), .int64(lane.postponement.milliseconds)], as: .system, within: timeout)
     }
 
-    private static let pending = PostgresStatement<Bool>("SELECT EXISTS (SELECT FROM outbox WHERE state = 'pending')") {
-        row throws(PostgresError) in try row.bool(0)
-    }
+    func deadLetters() async throws(Problem) -> Int64 { try await postgres.rows(dead, [], as: .system, within: timeout).first ?? 0 }
 
-    private static let dead = PostgresStatement<Int64>("SELECT count(*) FROM outbox WHERE state = 'dead'") {
-        row throws(PostgresError) in try row.int64(0)
-    }
+    /// How many rows still wait to be delivered; dead letters do not count.
+    func countWaiting() async throws(Problem) -> Int64 { try await postgres.rows(waiting, [], as: .system, within: timeout).first ?? 0 }
 
-    func deadLetters() async throws(Problem) -> Int64 {
-        try await postgres.rows(Self.dead, [], as: .system, within: timeout).first ?? 0
-    }
-
-    /// Whether anything still waits to be delivered; dead letters do not count.
+    /// Whether any does.
     func hasPending() async throws(Problem) -> Bool {
-        try await postgres.rows(Self.pending, [], as: .system, within: timeout).first ?? false
+        try await postgres.rows(pending, [], as: .system, within: timeout).first ?? false
     }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }

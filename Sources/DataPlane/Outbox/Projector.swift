@@ -1,19 +1,27 @@
 import Contract
 
-/// Brings the copies of one kind of aggregate up to what Postgres says.
+/// Brings the copies of one kind of aggregate up to what Postgres says, or does in the world what its rows ask for.
 ///
 /// Called again with the same ids after any crash, and by several gateways at once, so every write stands behind a version fence.
 public protocol Projector: Sendable {
     var kind: Announcement.Kind { get }
+    /// Whether caches are to forget what is older than a version that is shown. They are, unless a projector says otherwise.
+    var isAnnounced: Bool { get }
 
     /// Reads the current state of `ids` and writes it to the copies. Returns what became of each; an id that is not returned is
     /// tried again. Throws where a store did not answer, which counts against no aggregate.
     func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome]
 }
 
+extension Projector {
+    public var isAnnounced: Bool { true }
+}
+
 public enum ProjectionOutcome: Sendable, Equatable {
     /// The copies show this version or a newer one.
     case shown(version: Int64)
-    /// The copies refuse this state, and will refuse it again. The reason is a code, never a message: messages may carry data.
+    /// The copies refuse this state, and most likely will again. The reason is a code, never a message: messages may carry data.
     case refused(reason: String)
+    /// As `refused`, but trying again makes no sense: a dead letter at once.
+    case hopeless(reason: String)
 }

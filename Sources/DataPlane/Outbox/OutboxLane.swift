@@ -1,0 +1,30 @@
+/// Rows of the outbox that relays of their own deliver, so that what is slow by nature keeps nothing else waiting.
+public struct OutboxLane: Sendable {
+    /// Which rows: a condition on `outbox`, word for word that of the lane's index in `sql/086_outbox_lanes.sql`.
+    var condition: String
+    /// Rows under one lease.
+    var batch: Int64
+    /// How long the rows of a relay that died stay out of reach of the others. A delivery must take less.
+    var lease: Duration
+    /// Attempts that one aggregate's own refusals may take before the row becomes a dead letter.
+    var attempts: Int64
+    /// The wait after the first refusal. It doubles with each, up to `longestWait`.
+    var firstWait: Duration
+    var longestWait: Duration
+    /// The wait for rows that a store's outage kept from being delivered, and how often a relay that finds nothing looks again.
+    var postponement: Duration
+    var idle: Duration
+    /// The wait of a relay whose store does not answer.
+    var outage: Duration
+
+    /// Copies of what Postgres owns, and caches: whatever is no mail. Eight attempts take about a minute.
+    public static let copies = OutboxLane(
+        condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(30), attempts: 8, firstWait: .milliseconds(250),
+        longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200), outage: .seconds(1))
+
+    /// Mails. Servers ask strangers to come back after minutes (greylisting), so thirty attempts take a day. The lease outlasts all
+    /// that a batch may take, or a second relay would send a mail again.
+    public static let mails = OutboxLane(
+        condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(120), attempts: 30, firstWait: .seconds(5),
+        longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), outage: .seconds(5))
+}
