@@ -6,6 +6,8 @@ public struct Caller: Sendable, Hashable {
     public let userAgent: String
     /// How the request was signed, if it was.
     public let transport: Transport?
+    /// The request, as answers and logs name it; nil for what no request asked for.
+    public let request: RequestID?
 
     public enum Transport: String, Sendable {
         /// `Authorization: Bearer`, a token of ours, of a trusted issuer, or a service key.
@@ -14,10 +16,11 @@ public struct Caller: Sendable, Hashable {
         case cookie
     }
 
-    public init(address: ClientAddress, userAgent: String, transport: Transport?) {
+    public init(address: ClientAddress, userAgent: String, transport: Transport?, request: RequestID? = nil) {
         self.address = address
         self.userAgent = userAgent
         self.transport = transport
+        self.request = request
     }
 }
 
