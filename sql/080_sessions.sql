@@ -179,7 +179,7 @@ CREATE TABLE service_keys (
     name text NOT NULL,
     digest bytea NOT NULL UNIQUE,
     scopes text[] NOT NULL,
-    created_by uuid NOT NULL REFERENCES users ON DELETE RESTRICT,
+    created_by uuid REFERENCES users ON DELETE RESTRICT,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
     last_used_at timestamptz,
@@ -192,9 +192,10 @@ CREATE TABLE service_keys (
     )
 ) WITH (fillfactor = 85);
 
-CREATE INDEX service_keys_created_by ON service_keys (created_by);
+CREATE INDEX service_keys_created_by ON service_keys (created_by) WHERE created_by IS NOT NULL;
 CREATE INDEX service_keys_by_time ON service_keys (created_at DESC, id DESC);
 
+COMMENT ON COLUMN service_keys.created_by IS 'The admin who made it; NULL where it was made on the command line.';
 COMMENT ON COLUMN service_keys.digest IS 'SHA-256 of a key of 256 random bits: nothing can be done with it, so an admin may see it.';
 
 CALL kababeat_protect('service_keys', 'SELECT, INSERT, UPDATE (last_used_at, revoked_at), DELETE');

@@ -20,8 +20,8 @@ public final class BeatService: Sendable {
     }
 
     private let cache: EntityCache
-    private let details: BatchLoader<CachedBody>
-    private let summaries: BatchLoader<CachedBody>
+    private let details: BatchLoader<EntityID, CachedBody>
+    private let summaries: BatchLoader<EntityID, CachedBody>
     private let search: BeatSearchStore
     private let pages = PageCache<BeatSearchPlan, BeatSearchPage>(capacity: 4096, lifetime: .seconds(2))
     private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))

@@ -1,18 +1,19 @@
 import Contract
 import Synchronization
 
-/// Turns many look-ups of single entities into few look-ups of many.
+/// Turns many look-ups by single keys into few look-ups by many.
 ///
-/// While one look-up is under way, ids that other requests ask for gather; when it ends they leave together as one `= ANY($1)` or
-/// `$in`. There is no timer, so an idle gateway adds no delay. Only facts that every viewer may see are loaded this way.
-public final class BatchLoader<Value: Sendable>: Sendable {
+/// While one look-up is under way, keys that other requests ask for gather; when it ends they leave together as one `= ANY($1)` or
+/// `$in`. There is no timer, so an idle gateway adds no delay. Only what is the same whoever asks is
+/// loaded this way: facts that every viewer may see, and what the sign-in desk knows.
+public final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// The bounds of one loader.
     public struct Limits: Sendable {
         /// Look-ups under way at once. Fewer make larger batches.
         public var inFlight: Int
-        /// Ids in one look-up.
+        /// Keys in one look-up.
         public var batch: Int
-        /// Ids waiting; one more is answered with `overloaded` at once.
+        /// Keys waiting; one more is answered with `overloaded` at once.
         public var waiting: Int
         /// How long a request may wait for its look-up to begin; after that it is answered with `overloaded`.
         public var patience: Duration
@@ -25,11 +26,11 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         }
     }
 
-    public typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: Value]
+    public typealias Load = @Sendable ([Key]) async throws(Problem) -> [Key: Value]
     private typealias Answer = Result<[Value?], Problem>
 
     private struct Request {
-        let ids: [EntityID]
+        let keys: [Key]
         let since: ContinuousClock.Instant
         let continuation: UnsafeContinuation<Answer, Never>
     }
@@ -46,7 +47,7 @@ public final class BatchLoader<Value: Sendable>: Sendable {
     private let load: Load
     private let state = Mutex(State())
 
-    /// `kind` names the loader in metrics. `load` bounds its own time; it is called with each id once, in no order.
+    /// `kind` names the loader in metrics. `load` bounds its own time; it is called with each key once, in no order.
     public init(kind: String, limits: Limits = Limits(), observer: any Observer, load: @escaping Load) {
         self.kind = kind
         self.limits = limits
@@ -54,14 +55,14 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         self.load = load
     }
 
-    /// The values for `ids`, in their order; nil where there is none. Throws what the look-up threw, or `overloaded`.
-    public func values(for ids: [EntityID]) async throws(Problem) -> [Value?] {
-        guard !ids.isEmpty else { return [] }
+    /// The values for `keys`, in their order; nil where there is none. Throws what the look-up threw, or `overloaded`.
+    public func values(for keys: [Key]) async throws(Problem) -> [Value?] {
+        guard !keys.isEmpty else { return [] }
         let answer = await withUnsafeContinuation { (continuation: UnsafeContinuation<Answer, Never>) in
             let start: Bool? = state.withLock { state in
-                guard state.waiting + ids.count <= limits.waiting else { return nil }
-                state.queue.append(Request(ids: ids, since: .now, continuation: continuation))
-                state.waiting += ids.count
+                guard state.waiting + keys.count <= limits.waiting else { return nil }
+                state.queue.append(Request(keys: keys, since: .now, continuation: continuation))
+                state.waiting += keys.count
                 guard state.inFlight < limits.inFlight else { return false }
                 state.inFlight += 1
                 return true
@@ -75,30 +76,30 @@ public final class BatchLoader<Value: Sendable>: Sendable {
         return try answer.get()
     }
 
-    public func value(for id: EntityID) async throws(Problem) -> Value? {
-        try await values(for: [id])[0]
+    public func value(for key: Key) async throws(Problem) -> Value? {
+        try await values(for: [key])[0]
     }
 
-    /// Ids that wait for their look-up to begin.
+    /// Keys that wait for their look-up to begin.
     public var waiting: Int { state.withLock { $0.waiting } }
 
     /// Loads batch after batch until nothing waits.
     private func run() async {
         while let requests = takeBatch() {
-            var ids: [EntityID] = []
-            var seen = Set<EntityID>(minimumCapacity: requests.count)
+            var keys: [Key] = []
+            var seen = Set<Key>(minimumCapacity: requests.count)
             for request in requests {
-                for id in request.ids where seen.insert(id).inserted { ids.append(id) }
+                for key in request.keys where seen.insert(key).inserted { keys.append(key) }
             }
             let start = ContinuousClock.now
             do throws(Problem) {
-                let found = try await load(ids)
-                observer.observe(.batch(kind: kind, size: ids.count, microseconds: start.elapsedMicroseconds))
+                let found = try await load(keys)
+                observer.observe(.batch(kind: kind, size: keys.count, microseconds: start.elapsedMicroseconds))
                 for request in requests {
-                    request.continuation.resume(returning: .success(request.ids.map { found[$0] }))
+                    request.continuation.resume(returning: .success(request.keys.map { found[$0] }))
                 }
             } catch {
-                observer.observe(.batch(kind: kind, size: ids.count, microseconds: start.elapsedMicroseconds))
+                observer.observe(.batch(kind: kind, size: keys.count, microseconds: start.elapsedMicroseconds))
                 for request in requests { request.continuation.resume(returning: .failure(error)) }
             }
         }
@@ -114,8 +115,8 @@ public final class BatchLoader<Value: Sendable>: Sendable {
             }
             var count = 0
             var size = 0
-            while count < state.queue.count, size == 0 || size + state.queue[count].ids.count <= limits.batch {
-                size += state.queue[count].ids.count
+            while count < state.queue.count, size == 0 || size + state.queue[count].keys.count <= limits.batch {
+                size += state.queue[count].keys.count
                 count += 1
             }
             let taken = Array(state.queue[..<count])
@@ -133,7 +134,7 @@ public final class BatchLoader<Value: Sendable>: Sendable {
             guard count > 0 else { return [] }
             let taken = Array(state.queue[..<count])
             state.queue.removeFirst(count)
-            state.waiting -= taken.reduce(0) { $0 + $1.ids.count }
+            state.waiting -= taken.reduce(0) { $0 + $1.keys.count }
             return taken
         }
     }

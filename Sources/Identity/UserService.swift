@@ -9,7 +9,7 @@ public final class UserService: CreatorDirectory {
 
     private let cache: EntityCache
     private let store: UserStore
-    private let profiles: BatchLoader<UserProfile>
+    private let profiles: BatchLoader<EntityID, UserProfile>
     private let names = PageCache<String, EntityID?>(capacity: 65_536, lifetime: .seconds(5))
 
     public init(cache: EntityCache, postgres: PostgresAccess, observer: any Observer, timeout: Duration = .seconds(1)) {

@@ -54,6 +54,7 @@ struct ParameterBuffer: ~Copyable {
             isBinary = false
             try appendArrayLiteral(values)
         case .uuids(let values): appendArray(of: .uuid, values) { $0.append($1) }
+        case .byteStrings(let values): appendArray(of: .bytea, values) { $0.bytes.append(contentsOf: $1) }
         case .int64s(let values): appendArray(of: .int8, values) { $0.append($1) }
         case .bools(let values): appendArray(of: .bool, values) { $0.bytes.append($1 ? 1 : 0) }
         case .timestamps(let values):

@@ -19,6 +19,8 @@ public enum PostgresValue: Sendable, Equatable {
     /// A decimal number as text, for example `-12.50`.
     case numeric(String)
     case uuids([UInt128])
+    /// Sent as `bytea[]`.
+    case byteStrings([[UInt8]])
     case texts([String?])
     case int64s([Int64])
     case bools([Bool])
@@ -40,6 +42,7 @@ public enum PostgresValue: Sendable, Equatable {
         case .timestamp: .timestamptz
         case .numeric: .numeric
         case .uuids: .uuidArray
+        case .byteStrings: .byteaArray
         case .texts: .textArray
         case .int64s: .int8Array
         case .bools: .boolArray
@@ -70,6 +73,7 @@ struct TypeID: RawRepresentable, Hashable, Sendable {
     static let float8 = TypeID(rawValue: 701)
     static let unknown = TypeID(rawValue: 705)
     static let boolArray = TypeID(rawValue: 1000)
+    static let byteaArray = TypeID(rawValue: 1001)
     static let textArray = TypeID(rawValue: 1009)
     static let int8Array = TypeID(rawValue: 1016)
     static let bpchar = TypeID(rawValue: 1042)

@@ -31,7 +31,7 @@ private final class Loads: Sendable {
     private static func id(_ number: Int) -> EntityID { EntityID(rawValue: UInt128(number)) }
 
     /// A loader whose first look-up waits at `gate`; ids divisible by 7 have no value.
-    private static func loader(_ limits: BatchLoader<UInt128>.Limits, _ loads: Loads, _ gate: Gate) -> BatchLoader<UInt128> {
+    private static func loader(_ limits: BatchLoader<EntityID, UInt128>.Limits, _ loads: Loads, _ gate: Gate) -> BatchLoader<EntityID, UInt128> {
         BatchLoader(kind: "test", limits: limits, observer: Recorder()) { ids throws(Problem) in
             let number = loads.begin(ids)
             if number == 1 { await gate.pass() }
@@ -108,7 +108,7 @@ private final class Loads: Sendable {
     @Test func aFailureReachesAllWhoWaitForItAndNobodyAfter() async throws {
         let gate = Gate()
         let calls = Mutex(0)
-        let loader = BatchLoader<Int>(kind: "test", observer: Recorder()) { ids throws(Problem) in
+        let loader = BatchLoader<EntityID, Int>(kind: "test", observer: Recorder()) { ids throws(Problem) in
             let call = calls.withLock { calls in
                 calls += 1
                 return calls
@@ -146,7 +146,7 @@ private final class Loads: Sendable {
 
     @Test func batchesAreObservedUnderTheLoadersName() async throws {
         let recorder = Recorder()
-        let loader = BatchLoader<Int>(kind: "beat_core", observer: recorder) { _ throws(Problem) in [:] }
+        let loader = BatchLoader<EntityID, Int>(kind: "beat_core", observer: recorder) { _ throws(Problem) in [:] }
         _ = try await loader.values(for: [Self.id(1), Self.id(2)])
         #expect(recorder.count { if case .batch("beat_core", 2, _) = $0 { true } else { false } } == 1)
     }

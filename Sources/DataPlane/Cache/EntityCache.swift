@@ -211,7 +211,7 @@ public final class EntityCache: Sendable {
 
     /// The same, with what `loader` brings.
     public func lookUp(
-        _ representation: Representation, _ ids: [EntityID], from loader: BatchLoader<CachedBody>
+        _ representation: Representation, _ ids: [EntityID], from loader: BatchLoader<EntityID, CachedBody>
     ) async throws(Problem) -> [Lookup] {
         try await lookUp(representation, ids) { missing throws(Problem) in
             let bodies = try await loader.values(for: missing)
@@ -220,7 +220,7 @@ public final class EntityCache: Sendable {
     }
 
     /// What `loader` says, past both tiers, for a caller who asked for that. Nothing is stored.
-    public func lookUpPastTiers(_ ids: [EntityID], from loader: BatchLoader<CachedBody>) async throws(Problem) -> [Lookup] {
+    public func lookUpPastTiers(_ ids: [EntityID], from loader: BatchLoader<EntityID, CachedBody>) async throws(Problem) -> [Lookup] {
         for _ in ids { observer.observe(.cacheLookup(.bypass)) }
         return try await loader.values(for: ids).map { Lookup(tier: .bypass, body: $0 ?? .absent) }
     }
