@@ -13,6 +13,19 @@ public enum RateClass: String, Sendable, CaseIterable {
     case registration
     /// Has a mail sent.
     case recovery
+
+    /// A place in tables by class.
+    package var index: Int {
+        switch self {
+        case .unlimited: 0
+        case .read: 1
+        case .search: 2
+        case .write: 3
+        case .signIn: 4
+        case .registration: 5
+        case .recovery: 6
+        }
+    }
 }
 
 /// What is left of a limit after a request, as the `RateLimit` fields say it.
@@ -62,4 +75,14 @@ public enum RateSubjectKind: String, Sendable, CaseIterable {
     case address, account, key
     /// Something that the request names: the e-mail address of a sign-in.
     case subject
+
+    /// A place in tables by kind.
+    package var index: Int {
+        switch self {
+        case .address: 0
+        case .account: 1
+        case .key: 2
+        case .subject: 3
+        }
+    }
 }

@@ -17,6 +17,8 @@ public final class Metrics: Observer {
     private let relayFailures = Counter()
     private let relayRefusals = Counter()
     private let unexpected = Counter()
+    private let rateLimited = RateClass.allCases.map { _ in RateSubjectKind.allCases.map { _ in Counter() } }
+    private let rateLimitFallbacks = RateClass.allCases.map { _ in Counter() }
     private let batches = Mutex<[String: (sizes: Histogram, times: Histogram)]>([:])
     private let gauges = Mutex<[@Sendable () -> [Gauge]]>([])
 
@@ -72,6 +74,8 @@ public final class Metrics: Observer {
         case .relayFailed: relayFailures.add(1)
         case .relayRefused: relayRefusals.add(1)
         case .unexpectedError: unexpected.add(1)
+        case .rateLimited(let rateClass, let kind): rateLimited[rateClass.index][kind.index].add(1)
+        case .rateLimitFallback(let rateClass): rateLimitFallbacks[rateClass.index].add(1)
         case .storeNote, .lifecycle: break
         }
     }
@@ -126,6 +130,7 @@ public final class Metrics: Observer {
         for store in StoreName.allCases {
             text.sample("kababeat_store_call_failures_total", [("store", store.rawValue)], Double(storeFailures[Self.index(store)].value))
         }
+        writeLimits(&text)
         let batches = batches.withLock { $0 }.sorted { $0.key < $1.key }
         text.family("kababeat_batch_size", .histogram, "Ids that one look-up carried.")
         for (kind, histograms) in batches { text.histogram("kababeat_batch_size", [("kind", kind)], histograms.sizes) }
@@ -138,6 +143,24 @@ public final class Metrics: Observer {
             for other in read where other.name == gauge.name { text.sample(gauge.name, other.labels, other.value) }
         }
         return text.text
+    }
+}
+
+extension Metrics {
+    private func writeLimits(_ text: inout PrometheusText) {
+        text.family("kababeat_rate_limited_total", .counter, "Requests that were one too many, by class and by what was counted.")
+        for rateClass in RateClass.allCases {
+            for kind in RateSubjectKind.allCases {
+                let count = rateLimited[rateClass.index][kind.index].value
+                guard count > 0 else { continue }
+                text.sample("kababeat_rate_limited_total", [("class", rateClass.rawValue), ("by", kind.rawValue)], Double(count))
+            }
+        }
+        text.family("kababeat_rate_limit_fallbacks_total", .counter, "Requests counted by this process alone: Redis did not answer.")
+        for rateClass in RateClass.allCases where rateClass != .unlimited {
+            text.sample(
+                "kababeat_rate_limit_fallbacks_total", [("class", rateClass.rawValue)], Double(rateLimitFallbacks[rateClass.index].value))
+        }
     }
 }
 

@@ -26,7 +26,7 @@ struct Meter: Sendable, Equatable {
 
     /// Microseconds until the next request may come; 0 where one may come now.
     func wait(_ rule: RateRule, at now: Int64) -> Int64 {
-        max(0, full - now - Int64(rule.limit - 1) * rule.interval)
+        max(0, max(full, now) - now - Int64(rule.limit - 1) * rule.interval)
     }
 
     /// What the `RateLimit` fields say.
