@@ -15,6 +15,9 @@ public struct Route: Sendable {
     /// busy one for a dead one.
     public let rate: RateClass
     public let body: BodyRule
+    /// Whether a credential that counts for nothing any more is taken for none. Elsewhere such a request is refused, so that its client
+    /// refreshes instead of being taken for anonymous; on the way to a new credential the old one is no obstacle.
+    public private(set) var toleratesDeadCredentials = false
     let handler: Handler
 
     public enum BodyRule: Sendable, Hashable {
@@ -57,6 +60,13 @@ public struct Route: Sendable {
 
     public static func delete(_ path: String, _ policy: Policy, _ handler: @escaping Handler) -> Route {
         Route(.delete, path, policy, rate: .write, body: .none, handler)
+    }
+
+    /// The same route, open to those whose credential has expired.
+    public var toleratingDeadCredentials: Route {
+        var route = self
+        route.toleratesDeadCredentials = true
+        return route
     }
 
     /// `GET /api/beats/{id}`: how metrics and logs name it.
