@@ -37,14 +37,22 @@ public final class AccessTokens: Sendable {
         var collection = JWTKeyCollection()
     }
 
-    public let configuration: Configuration
+    private let configuration: Configuration
+    private let now: @Sendable () -> Timestamp
     private let keys = Mutex(Keys())
     private let remembered: RememberedTokens
 
-    public init(_ configuration: Configuration) {
+    public init(
+        _ configuration: Configuration,
+        now: @escaping @Sendable () -> Timestamp = { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+    ) {
         self.configuration = configuration
+        self.now = now
         remembered = RememberedTokens(capacity: configuration.remembered)
     }
+
+    /// How long a token is good for.
+    public var lifetime: Duration { .seconds(configuration.lifetime) }
 
     /// From now on tokens are signed with the key `active`, and those of all `keys` count.
     public func use(_ keys: [SigningKey], active: String) async {
@@ -60,25 +68,25 @@ public final class AccessTokens: Sendable {
     }
 
     /// A token for a session. Throws `storeUnavailable` as long as there are no keys, since they come from Postgres.
-    public func issue(user: EntityID, session: EntityID, now: Timestamp) async throws(Problem) -> AccessToken {
+    public func issue(user: EntityID, session: EntityID) async throws(Problem) -> String {
         let keys = keys.withLock { $0 }
         guard let active = keys.active else { throw .unavailable(.postgres) }
+        let now = now()
         let seconds = now.milliseconds / 1000
         let payload = Payload(
             iss: configuration.issuer, aud: configuration.audience, sub: user.description, sid: session.description, iat: seconds, nbf: nil,
             exp: seconds + configuration.lifetime, jti: EntityID.make(milliseconds: now.milliseconds).description)
         do {
-            let text = try await keys.collection.sign(payload, kid: JWKIdentifier(string: active), header: ["typ": .string(Self.type)])
-            return AccessToken(text: text, expiresIn: configuration.lifetime)
+            return try await keys.collection.sign(payload, kid: JWKIdentifier(string: active), header: ["typ": .string(Self.type)])
         } catch {
             throw .unexpected
         }
     }
 
     /// What a token says that is ours, unexpired and for us.
-    public func verify(_ text: String, now: Timestamp) async throws(AccessTokenError) -> AccessClaims {
+    public func verify(_ text: String) async throws(AccessTokenError) -> AccessClaims {
         guard text.utf8.count <= Self.longest else { throw .foreign }
-        let seconds = now.milliseconds / 1000
+        let seconds = now().milliseconds / 1000
         let keys = keys.withLock { $0 }
         let digest = TokenDigest(text)
         if let known = remembered[digest], keys.ids.contains(known.keyID) {

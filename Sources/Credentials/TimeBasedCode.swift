@@ -25,7 +25,7 @@ public struct TimeBasedCode: Sendable {
     }
 
     /// The period that `code` belongs to, among those around `now` that come after `lastStep`; nil where it belongs to none. Store what
-    /// comes back as the new `lastStep` by `UPDATE ... WHERE last_step IS NULL OR last_step < $1` before letting anybody in, so that a
+    /// comes back as the new `lastStep` by `UPDATE ... WHERE last_step < $1` before letting anybody in, so that a
     /// code works once (RFC 6238 §5.2).
     public func step(of code: String, at now: Timestamp, after lastStep: Int64?) -> Int64? {
         let current = Self.step(at: now)

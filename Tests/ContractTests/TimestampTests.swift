@@ -36,6 +36,33 @@ import Testing
         }
     }
 
+    @Test func whatIsShownIsReadAgain() {
+        var random = SeededGenerator()
+        for milliseconds in (0..<3000).map({ _ in Int64.random(in: -62_135_596_800_000...253_402_300_799_999, using: &random) }) {
+            let instant = Timestamp(milliseconds: milliseconds)
+            #expect(Timestamp(instant.description) == instant, "\(random)")
+        }
+    }
+
+    @Test(arguments: [
+        ("2026-11-21T10:03:00+01:00", "2026-11-21T09:03:00.000Z"), ("2026-11-21T10:03:00.1-05:30", "2026-11-21T15:33:00.100Z"),
+        ("2026-11-21T10:03:00.123456789Z", "2026-11-21T10:03:00.123Z"), ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
+        ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+    ])
+    func offsetsAndFractionsAreRead(text: String, shown: String) {
+        #expect(Timestamp(text)?.description == shown)
+    }
+
+    @Test(arguments: [
+        "", "2026", "2026-11-21", "2026-11-21T10:03:00", "2026-11-21 10:03:00Z", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
+        "2026-00-10T00:00:00Z", "2026-11-31T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T10:60:00Z", "2026-11-21T10:03:61Z",
+        "2026-11-21T10:03:00.Z", "2026-11-21T10:03:00+0100", "2026-11-21T10:03:00+24:00", "2026-11-21T10:03:00Zx", "-026-11-21T10:03:00Z",
+        "٢٠٢٦-11-21T10:03:00Z", "2026-11-21T10:03:00z",
+    ])
+    func whatIsNoTimeIsNotRead(text: String) {
+        #expect(Timestamp(text) == nil)
+    }
+
     @Test func microsecondsAreRoundedDownOnBothSidesOf1970() {
         #expect(Timestamp(microseconds: 1999).milliseconds == 1)
         #expect(Timestamp(microseconds: -1).milliseconds == -1)

@@ -129,6 +129,7 @@ extension PostgresTests {
                 ])
             let shown: [(String, PostgresValue, String)] = [
                 ("text[]", .texts(["a", nil, "NULL"]), #"{a,NULL,"NULL"}"#), ("bool[]", .bools([true, false]), "{t,f}"),
+                ("bytea[]", .byteStrings([[1, 255], []]), #"{"\\x01ff","\\x"}"#),
                 ("numeric[]", .numerics(["1.50", nil, "-2"]), "{1.50,NULL,-2}"), ("numeric[]", .numerics([]), "{}"),
                 ("timestamptz[]", .timestamps([0, nil]), #"{"1970-01-01 00:00:00+00",NULL}"#),
                 ("jsonb[]", .jsons([#"{"a": 1}"#, nil]), #"{"{\"a\": 1}",NULL}"#),

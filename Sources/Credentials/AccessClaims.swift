@@ -1,17 +1,5 @@
 import Contract
 
-/// A signed token that says which session acts, for a few minutes.
-public struct AccessToken: Sendable {
-    public let text: String
-    /// Seconds until it is worth nothing any more.
-    public let expiresIn: Int64
-}
-
-extension AccessToken: CustomStringConvertible, CustomReflectable {
-    public var description: String { "an access token" }
-    public var customMirror: Mirror { Mirror(self, children: []) }
-}
-
 /// What a token of ours says. Who the account is today and whether the session still is one, Postgres says at each request.
 public struct AccessClaims: Sendable, Equatable {
     public let userID: EntityID
