@@ -1,9 +1,18 @@
+import Glibc
+
 /// A point in time: microseconds since 1970 UTC, as Postgres keeps it. Answers show milliseconds (RFC 3339, `Z`).
 public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let microseconds: Int64
 
     public init(microseconds: Int64) { self.microseconds = microseconds }
     public init(milliseconds: Int64) { self.microseconds = milliseconds * 1000 }
+
+    /// The system's clock.
+    public static var now: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+    }
 
     /// Milliseconds since 1970, rounded down, as MongoDB keeps dates.
     public var milliseconds: Int64 { Self.divide(microseconds, 1000).quotient }
