@@ -126,11 +126,14 @@ let package = Package(
         tests("HTTPAPITests", ["Contract", "HTTPAPI", httpTypes, nioCore]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),
+        tests("RateLimitsTests", ["Contract", "RateLimits", "TestSupport"]),
         tests("ReactorTests", ["Reactor"]),
         tests("RedisClientTests", ["RedisClient"]),
 
         // MARK: Tests against the real stores
-        tests("IntegrationTests", ["MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema"]),
+        tests(
+            "IntegrationTests",
+            ["Contract", "MongoClient", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", "TestSupport"]),
         tests(
             "FeatureIntegrationTests",
             [

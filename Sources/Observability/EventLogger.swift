@@ -31,7 +31,8 @@ public struct EventLogger: Observer {
         case .relayFailed(let store, let detail):
             logger.warning("outbox delivery failed", metadata: ["store": "\(store?.rawValue ?? "-")", "detail": "\(detail)"])
         case .lifecycle(let message): logger.notice("\(message)")
-        case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered, .rateLimited, .rateLimitFallback: break
+        case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered, .rateLimited, .rateLimitFallback:
+            break
         }
     }
 }
