@@ -1,0 +1,79 @@
+import Contract
+import Credentials
+import DataPlane
+
+/// Makes, lists and revokes service keys, and says what a presented one may do. Revoked and expired ones are none from the next
+/// request on.
+public final class ServiceKeyService: Sendable {
+    private let store: ServiceKeyStore
+    private let audit: any AuditTrail
+    private let access: BatchLoader<[UInt8], ServiceAccess>
+
+    public init(postgres: PostgresAccess, audit: any AuditTrail, observer: any Observer, timeout: Duration = .seconds(2)) {
+        let store = ServiceKeyStore(postgres: postgres, timeout: timeout)
+        self.store = store
+        self.audit = audit
+        access = BatchLoader(kind: "service_key", observer: observer) { digests throws(Problem) in try await store.use(digests) }
+    }
+
+    /// Throws `unauthenticated` where `secret` is no key, or none any more; `storeUnavailable` or `overloaded`.
+    func access(_ secret: String) async throws(Problem) -> ServiceAccess {
+        guard let secret = ServiceKeySecret(presented: secret), let access = try await access.value(for: secret.digest) else {
+            throw .unauthenticated
+        }
+        return access
+    }
+
+    /// Makes a key on the command line, for which there need not be an account yet. Answers its secret, which is nowhere else.
+    public func create(_ order: ServiceKeyOrder) async throws(Problem) -> String {
+        try await create(order, by: nil, caller: nil).secret
+    }
+
+    /// Makes a key and answers its secret, which is nowhere else. Throws `storeUnavailable` or `overloaded`.
+    func create(_ order: ServiceKeyOrder, by admin: Account?, caller: Caller?) async throws(Problem) -> (key: ServiceKey, secret: String) {
+        let secret = ServiceKeySecret()
+        let key = try await store.create(.now, order, digest: secret.digest, creator: admin)
+        try await audit.record(
+            AuditEvent(
+                "service_key_created", .key, .notice, actor: admin?.id, target: .init(kind: "service_key", id: key.id), caller: caller,
+                metadata: ["name": key.name, "scopes": key.scopes.map(\.rawValue).sorted().joined(separator: " ")]))
+        return (key, secret.text)
+    }
+
+    /// Throws `notFound` where there is no such key, or none any more; `storeUnavailable` or `overloaded`.
+    func revoke(_ id: EntityID, by admin: Account, caller: Caller) async throws(Problem) {
+        guard let name = try await store.revoke(id, by: admin) else { throw .notFound("service key") }
+        try await audit.record(
+            AuditEvent(
+                "service_key_revoked", .key, .notice, actor: admin.id, target: .init(kind: "service_key", id: id), caller: caller,
+                metadata: ["name": name]))
+    }
+
+    /// One page of keys, the newest first, with those that are revoked or expired.
+    struct Page: Sendable {
+        let keys: [ServiceKey]
+        let next: Cursor?
+        let total: Int64
+    }
+
+    /// Names the order in cursors.
+    private static let order: UInt64 = 1
+
+    /// Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
+    func page(_ request: PageRequest, for admin: Account) async throws(Problem) -> Page {
+        var position: (Timestamp, EntityID)?
+        if case .after(let cursor) = request.position {
+            guard cursor.order == Self.order, case .integer(let microseconds) = cursor.value else {
+                throw Problem(.invalidCursor, "This cursor belongs to another list.")
+            }
+            position = (Timestamp(microseconds: microseconds), cursor.id)
+        }
+        async let total = store.count(for: admin)
+        let keys = try await store.page(after: position, offset: request.offset, limit: request.limit + 1, for: admin)
+        let shown = Array(keys.prefix(request.limit))
+        let next = keys.count > shown.count ? shown.last : nil
+        return Page(
+            keys: shown, next: next.map { Cursor(order: Self.order, value: .integer($0.createdAt.microseconds), id: $0.id) },
+            total: try await total)
+    }
+}
