@@ -122,7 +122,7 @@ let package = Package(
         tests("BeatsTests", ["Beats", "Contract", "DataPlane", "JSON", "MongoClient", "TestSupport", nioCore]),
         tests("CatalogueTests", ["Catalogue", "Contract", "TestSupport"]),
         tests("ObservabilityTests", ["Contract", "Observability", logging]),
-        tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI"]),
+        tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "RateLimits"]),
         tests("HTTPAPITests", ["Contract", "HTTPAPI", httpTypes, nioCore]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),

@@ -8,6 +8,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Observability
+import RateLimits
 import Schema
 import ServiceLifecycle
 
@@ -60,11 +61,13 @@ public struct GatewayService: Service {
         limits.requestsInFlight = settings.httpRequests
         limits.idle = settings.httpIdle
         self.limits = limits
-        let edge = HTTPEdge(table: RouteTable(routes), limits: limits, observer: late)
+        let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)
+        let edge = HTTPEdge(table: RouteTable(routes), limits: limits, observer: late, rateLimiter: limiter)
         self.edge = edge
 
         let metrics = Metrics(routes: routes.map(\.name))
         metrics.register { Self.gauges(stores, cache, edge, beats) }
+        metrics.register { [.init("kababeat_rate_limit_subjects", "Subjects whose requests are counted.", Double(limiter.subjects))] }
         late.begin(metrics: metrics, logger: EventLogger(logger))
     }
 

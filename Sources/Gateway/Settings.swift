@@ -1,8 +1,10 @@
 import Configuration
+import Contract
 import Foundation
 import Logging
 import MongoClient
 import PostgresClient
+import RateLimits
 import RedisClient
 
 /// Why the settings cannot be used. Says which one, and never shows the value of a secret.
@@ -96,9 +98,10 @@ public struct Settings: Sendable {
         _ = try integer("mongo.threads", in: 1...64)
         _ = try port("redis.port")
         _ = try integer("cache.megabytes", in: 1...65_536)
-        guard ["true", "false"].contains(text("redis.enabled")) else {
-            throw .malformed(name: Self.variable("redis.enabled"), expected: "true or false")
+        for key in ["redis.enabled", "limits.enabled"] where !["true", "false"].contains(text(key)) {
+            throw .malformed(name: Self.variable(key), expected: "true or false")
         }
+        _ = try limitRules()
         guard Logger.Level(rawValue: text("log.level")) != nil else {
             throw .malformed(
                 name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
@@ -121,6 +124,30 @@ public struct Settings: Sendable {
     var httpIdle: Duration { .seconds(checked("http.idle.seconds")) }
     var cacheBytes: Int { checked("cache.megabytes") << 20 }
     var logLevel: Logger.Level { Logger.Level(rawValue: text("log.level")) ?? .notice }
+
+    static let limitKeys: [(key: String, rateClass: RateClass)] = [
+        ("limits.read", .read), ("limits.search", .search), ("limits.write", .write), ("limits.signin", .signIn),
+        ("limits.registration", .registration), ("limits.recovery", .recovery),
+    ]
+
+    func limitRules() throws(SettingsError) -> LimitRules {
+        var rules = LimitRules()
+        rules.isEnabled = text("limits.enabled") == "true"
+        for (key, rateClass) in Self.limitKeys where !rules.read(rateClass, text(key)) {
+            throw .malformed(
+                name: Self.variable(key),
+                expected: "requests/seconds, such as 600/60, for all kinds of subject or by name as in address=600/60"
+            )
+        }
+        for part in text("limits.exempt").split(separator: ",") {
+            guard let block = AddressBlock(part.trimmingCharacters(in: .whitespaces)) else {
+                throw .malformed(
+                    name: Self.variable("limits.exempt"), expected: "addresses and ranges such as 10.0.0.0/8, separated by commas")
+            }
+            rules.exempt.append(block)
+        }
+        return rules
+    }
 
     /// The gateway's own role, or the owner's for migrations.
     func postgres(asOwner: Bool = false, connections: Int? = nil) -> PostgresConfiguration {

@@ -1,3 +1,6 @@
+import Contract
+import RateLimits
+
 /// One thing that can be set: by flag over environment over file.
 public struct Setting: Sendable {
     /// `postgres.host`; as an environment variable `KABABEAT_POSTGRES_HOST`.
@@ -39,10 +42,22 @@ public struct Setting: Sendable {
         Setting("redis.host", "127.0.0.1", "Address of Redis."),
         Setting("redis.port", "16379", "Port of Redis."),
         Setting("redis.password", "", secret: true, "Password of Redis; empty for none."),
+        Setting("limits.enabled", "true", "Whether requests are counted and one too many is answered 429."),
+        Setting("limits.exempt", "", "Addresses and ranges, by comma, whose reads, searches and writes are not counted."),
+        limit("limits.read", .read, "Reads: requests/seconds, or by kind as in address=600/60 account=300/60 key=900/60."),
+        limit("limits.search", .search, "Reads past the caches and searches, likewise."),
+        limit("limits.write", .write, "Writes, likewise."),
+        limit("limits.signin", .signIn, "Tries of a password, token or code, likewise; subject is the account that is tried."),
+        limit("limits.registration", .registration, "New accounts, likewise; subject is the e-mail address."),
+        limit("limits.recovery", .recovery, "Mails that somebody asks for, likewise; subject is the recipient."),
         Setting("cache.megabytes", "64", "Memory for bodies in this process."),
         Setting("sql.directory", "sql", "Where the SQL migrations are."),
         Setting("mongo.directory", "mongo", "Where the collection definitions are."),
         Setting("openapi.file", "openapi.yaml", "The API's description, served as it stands."),
         Setting("log.level", "notice", "trace, debug, info, notice, warning, error or critical."),
     ]
+
+    private static func limit(_ key: String, _ rateClass: RateClass, _ help: String) -> Setting {
+        Setting(key, LimitRules().text(rateClass), help)
+    }
 }
