@@ -19,6 +19,10 @@ public enum Observation: Sendable {
     case relayFailed(StoreName?, detail: String)
     /// A store refused the state of one aggregate. After some attempts its outbox row is a dead letter.
     case relayRefused(kind: String, id: EntityID, reason: String)
+    /// A mail server, or the console, took a mail over.
+    case mailSent
+    /// Mails wait because nobody has said which server takes them.
+    case mailsHeld(count: Int)
     /// A request was one too many.
     case rateLimited(RateClass, RateSubjectKind)
     /// A request was counted by this process alone, because Redis did not answer.

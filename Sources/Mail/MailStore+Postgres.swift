@@ -4,9 +4,9 @@ import DataPlane
 import PostgresClient
 
 /// Mails as Postgres keeps them: the text sealed until the mail is sent, and nothing of it afterwards.
-public struct MailStore: Sendable {
-    /// What keys for mail texts are derived under.
-    public static let sealLabel = "mail"
+struct MailStore: Sendable {
+    let postgres: PostgresAccess
+    let timeout = Duration.seconds(5)
 
     private static let insert = PostgresStatement<Void>(
         """
@@ -20,5 +20,50 @@ public struct MailStore: Sendable {
     ) async throws(PostgresError) {
         try await transaction.execute(
             insert, [.uuid(id.rawValue), .text(recipient), .text(template), .text(subject), .bytes(sealed)])
+    }
+
+    /// A mail as it is stored. `sealed` is nil once it has been sent.
+    struct Stored: Sendable {
+        let id: EntityID
+        let recipient: String
+        let subject: String
+        let sealed: [UInt8]?
+        let version: Int64
+        let writtenAt: Timestamp
+    }
+
+    private static let select = PostgresStatement<Stored>(
+        """
+        SELECT id, recipient, subject, CASE WHEN sent_at IS NULL THEN sealed_text END, version, created_at FROM mails
+        WHERE id = ANY($1)
+        """
+    ) { row throws(PostgresError) in
+        Stored(
+            id: EntityID(rawValue: try row.uuid(0)), recipient: try row.text(1), subject: try row.text(2), sealed: try row.bytesOrNil(3),
+            version: try row.int64(4), writtenAt: Timestamp(microseconds: try row.timestampMicroseconds(5)))
+    }
+
+    func mails(_ ids: [EntityID]) async throws(Problem) -> [Stored] {
+        try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
+    }
+
+    private static let markSent = PostgresStatement<Void>("UPDATE mails SET sent_at = now(), sealed_text = NULL WHERE id = $1")
+
+    /// Notes that a mail is sent, and forgets its text.
+    func markSent(_ id: EntityID) async throws(Problem) {
+        _ = try await postgres.rows(Self.markSent, [.uuid(id.rawValue)], as: .system, within: timeout)
+    }
+
+    private static let forget = PostgresStatement<Void>(
+        """
+        DELETE FROM mails WHERE id IN (
+            SELECT id FROM mails WHERE created_at < now() - $1::bigint * interval '1 second'
+                AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'mail' AND aggregate_id = mails.id)
+            ORDER BY created_at LIMIT 1000)
+        """)
+
+    /// Deletes mails that are older than `age` and wait for nothing, a thousand at most: addresses are kept no longer than they are of use.
+    func forget(olderThan age: Duration) async throws(Problem) {
+        _ = try await postgres.rows(Self.forget, [.int64(age.components.seconds)], as: .system, within: timeout)
     }
 }

@@ -30,8 +30,11 @@ public struct EventLogger: Observer {
         case .storeNote(let store, let note): logger.notice("store", metadata: ["store": "\(store.rawValue)", "note": "\(note)"])
         case .relayFailed(let store, let detail):
             logger.warning("outbox delivery failed", metadata: ["store": "\(store?.rawValue ?? "-")", "detail": "\(detail)"])
+        case .mailsHeld(let count):
+            logger.warning("mails wait until KABABEAT_SMTP_HOST says which server takes them", metadata: ["count": "\(count)"])
         case .lifecycle(let message): logger.notice("\(message)")
-        case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered, .rateLimited, .rateLimitFallback:
+        case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered, .mailSent, .rateLimited,
+            .rateLimitFallback:
             break
         }
     }

@@ -16,6 +16,7 @@ public final class Metrics: Observer {
     private let relayed = Counter()
     private let relayFailures = Counter()
     private let relayRefusals = Counter()
+    private let mailsSent = Counter()
     private let unexpected = Counter()
     private let rateLimited = RateClass.allCases.map { _ in RateSubjectKind.allCases.map { _ in Counter() } }
     private let rateLimitFallbacks = RateClass.allCases.map { _ in Counter() }
@@ -73,10 +74,11 @@ public final class Metrics: Observer {
         case .relayDelivered(let count, _): relayed.add(count)
         case .relayFailed: relayFailures.add(1)
         case .relayRefused: relayRefusals.add(1)
+        case .mailSent: mailsSent.add(1)
         case .unexpectedError: unexpected.add(1)
         case .rateLimited(let rateClass, let kind): rateLimited[rateClass.index][kind.index].add(1)
         case .rateLimitFallback(let rateClass): rateLimitFallbacks[rateClass.index].add(1)
-        case .storeNote, .lifecycle: break
+        case .storeNote, .mailsHeld, .lifecycle: break
         }
     }
 
@@ -112,7 +114,9 @@ public final class Metrics: Observer {
         for (route, counters) in zip(routes, requests) where counters.duration.count > 0 {
             text.histogram("kababeat_http_request_duration_seconds", [("route", route)], counters.duration)
         }
-        text.family("kababeat_cache_lookups_total", .counter, "Look-ups of single entities, by the tier that had them; bypass: the client asked for none.")
+        text.family(
+            "kababeat_cache_lookups_total", .counter,
+            "Look-ups of single entities, by the tier that had them; bypass: the client asked for none.")
         for tier in CacheTier.allCases {
             text.sample("kababeat_cache_lookups_total", [("tier", tier.rawValue)], Double(cache[Self.index(tier)].value))
         }
@@ -121,6 +125,7 @@ public final class Metrics: Observer {
         text.counter("kababeat_outbox_delivered_total", "Outbox rows delivered by this process.", relayed)
         text.counter("kababeat_outbox_failures_total", "Deliveries that a store's outage cut short.", relayFailures)
         text.counter("kababeat_outbox_refusals_total", "Attempts that a store refused; a row that is refused often is dead.", relayRefusals)
+        text.counter("kababeat_mails_sent_total", "Mails that a mail server took over from this process.", mailsSent)
         text.counter("kababeat_unexpected_errors_total", "Errors that no rule foresaw; each is in the log.", unexpected)
         text.family("kababeat_store_call_duration_seconds", .histogram, "Calls of the stores, as the gateway waited for them.")
         for store in StoreName.allCases {

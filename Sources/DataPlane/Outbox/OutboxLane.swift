@@ -25,6 +25,6 @@ public struct OutboxLane: Sendable {
     /// Mails. Servers ask strangers to come back after minutes (greylisting), so thirty attempts take a day. The lease outlasts all
     /// that a batch may take, or a second relay would send a mail again.
     public static let mails = OutboxLane(
-        condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(120), attempts: 30, firstWait: .seconds(5),
+        condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(150), attempts: 30, firstWait: .seconds(5),
         longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), outage: .seconds(5))
 }
