@@ -4,6 +4,9 @@ public struct EntityID: RawRepresentable, Hashable, Comparable, Sendable {
 
     public init(rawValue: UInt128) { self.rawValue = rawValue }
 
+    /// A new id for this moment.
+    public static var now: EntityID { make(milliseconds: Timestamp.now.milliseconds) }
+
     /// A new version 7 id for `milliseconds` since 1970, random in its other 74 bits.
     public static func make(milliseconds: Int64, random: UInt128 = .random(in: .min ... .max)) -> EntityID {
         let time = UInt128(UInt64(clamping: milliseconds) & 0xFFFF_FFFF_FFFF) << 80

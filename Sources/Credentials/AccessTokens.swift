@@ -44,7 +44,7 @@ public final class AccessTokens: Sendable {
 
     public init(
         _ configuration: Configuration,
-        now: @escaping @Sendable () -> Timestamp = { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+        now: @escaping @Sendable () -> Timestamp = { .now }
     ) {
         self.configuration = configuration
         self.now = now

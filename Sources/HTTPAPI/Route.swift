@@ -131,6 +131,8 @@ public struct Reply: Sendable {
     public enum CacheControl: String, Sendable {
         /// May be kept, must be asked about each time: what changes without notice.
         case revalidate = "public, no-cache"
+        /// May be kept for a minute: what is announced longer than that before it counts.
+        case minute = "public, max-age=60"
         /// Never kept.
         case never = "no-store"
     }
