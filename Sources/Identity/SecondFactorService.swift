@@ -1,0 +1,144 @@
+import Contract
+import Credentials
+import DataPlane
+
+/// One-time codes as a second factor: enrolling an authenticator app, proving it, and doing without it.
+public struct SecondFactorService: Sendable {
+    private static let issuer = "KabaBeat"
+
+    private let store: SecondFactorStore
+    private let hasher: PasswordHasher
+    private let seal: Seal
+    private let limiter: any RateLimiter
+    private let audit: any AuditTrail
+
+    public init(
+        postgres: PostgresAccess, hasher: PasswordHasher, secret: IdentitySecret, limiter: any RateLimiter, audit: any AuditTrail,
+        timeout: Duration = .seconds(2)
+    ) {
+        store = SecondFactorStore(postgres: postgres, timeout: timeout)
+        self.hasher = hasher
+        seal = secret.seal(for: .oneTimeSecrets)
+        self.limiter = limiter
+        self.audit = audit
+    }
+
+    // MARK: Proving
+
+    /// Takes a code of the account's app, or one of its recovery codes, and spends it. Throws `secondFactorNeeded` where it is neither
+    /// or was spent before; `rateLimited` after too many tries; `storeUnavailable` or `overloaded`.
+    func prove(_ code: String, of user: EntityID, caller: Caller) async throws(Problem) {
+        guard try await spend(code, of: user, try await store.standing(of: user), caller) else {
+            throw Problem(.secondFactorNeeded, "The code is wrong, or was used before.")
+        }
+    }
+
+    private func spend(
+        _ code: String, of user: EntityID, _ standing: SecondFactorStore.Standing, _ caller: Caller
+    ) async throws(Problem) -> Bool {
+        // Six digits could be guessed by whoever has the password, and may try from everywhere.
+        try await limiter.admit(.signIn, subject: "code:\(user)")
+        guard standing.isConfirmed, let secret = try open(standing.sealedSecret, of: user) else { return false }
+        if let recovery = RecoveryCode(presented: code) {
+            guard try await store.use(recovery, of: user) else { return try await refused(user, caller) }
+            try await note("recovery_code_used", .warning, user, caller)
+            return true
+        }
+        guard let step = secret.step(of: code, at: .now, after: nil), try await store.use(step: step, of: user) else {
+            return try await refused(user, caller)
+        }
+        return true
+    }
+
+    private func refused(_ user: EntityID, _ caller: Caller) async throws(Problem) -> Bool {
+        try await note("second_factor_failed", .warning, user, caller)
+        return false
+    }
+
+    // MARK: Enrolling
+
+    /// What an app is to be told, once.
+    struct Enrolment: Sendable {
+        /// Base32.
+        let secret: String
+        /// `otpauth://totp/...`, for a QR code.
+        let uri: String
+    }
+
+    /// A new secret, which counts for nothing until `confirm`. Throws `invalid` where `password` is not that of an account that has one;
+    /// `conflict` where there is a second factor already; `rateLimited`, `storeUnavailable` or `overloaded`.
+    func enrol(_ account: Account, password: String, caller: Caller) async throws(Problem) -> Enrolment {
+        let standing = try await store.standing(of: account.id)
+        try await check(password, account.id, standing, caller)
+        let code = TimeBasedCode()
+        let sealed: [UInt8]
+        do { sealed = try seal.seal(code.secret, at: account.id.description) } catch { throw .unexpected }
+        guard try await store.enrol(account.id, sealedSecret: sealed) else {
+            throw Problem(.conflict, "This account has a second factor; remove it before enrolling another.")
+        }
+        return Enrolment(
+            secret: Base32.encode(code.secret), uri: code.uri(issuer: Self.issuer, account: standing.email ?? account.id.description))
+    }
+
+    /// Turns the second factor on, and counts it as shown in this session. The recovery codes are never shown again. Throws `invalid`
+    /// for a wrong code, `conflict` where nothing waits to be confirmed; `rateLimited`, `storeUnavailable` or `overloaded`.
+    func confirm(_ account: Account, code: String, caller: Caller) async throws(Problem) -> [RecoveryCode] {
+        try await limiter.admit(.signIn, subject: "code:\(account.id)")
+        let standing = try await store.standing(of: account.id)
+        let nothing = Problem(.conflict, "No second factor waits to be confirmed; enrol one first.")
+        guard !standing.isConfirmed, let sealed = standing.sealedSecret, let secret = try open(sealed, of: account.id) else { throw nothing }
+        guard let step = secret.step(of: code, at: .now, after: nil) else {
+            throw .invalid([.init("code", "is not what the app shows now; check the clock of its device")])
+        }
+        let codes = RecoveryCode.makeAll()
+        guard try await store.confirm(account.id, sealedSecret: sealed, step: step, codes: codes, session: account.sessionID) else {
+            throw nothing
+        }
+        try await note("second_factor_enabled", .notice, account.id, caller)
+        return codes
+    }
+
+    /// Turns the second factor off. Takes the password, of an account that has one, and a code. Throws `invalid` where either is wrong,
+    /// `conflict` where there is no second factor; `rateLimited`, `storeUnavailable` or `overloaded`.
+    func remove(_ account: Account, password: String, code: String, caller: Caller) async throws(Problem) {
+        let standing = try await store.standing(of: account.id)
+        guard standing.isConfirmed else { throw Problem(.conflict, "This account has no second factor.") }
+        try await check(password, account.id, standing, caller)
+        guard try await spend(code, of: account.id, standing, caller) else {
+            throw .invalid([.init("code", "is wrong, or was used before")])
+        }
+        try await store.remove(account.id)
+        try await note("second_factor_disabled", .warning, account.id, caller)
+    }
+
+    /// Whether the account has a second factor, and how many recovery codes are left.
+    func status(of account: Account) async throws(Problem) -> (isEnabled: Bool, recoveryCodesLeft: Int) {
+        let standing = try await store.standing(of: account.id)
+        return (standing.isConfirmed, standing.isConfirmed ? standing.recoveryCodesLeft : 0)
+    }
+
+    // MARK: What all of it needs
+
+    /// A stolen access token alone must not change how its account proves itself (OWASP ASVS 5.0, 7.5.1).
+    private func check(
+        _ password: String, _ user: EntityID, _ standing: SecondFactorStore.Standing, _ caller: Caller
+    ) async throws(Problem) {
+        guard let hash = standing.passwordHash else { return }
+        try await limiter.admit(.signIn, subject: "password:\(user)")
+        guard try await hasher.verify(password, against: hash).matches else {
+            try await note("password_check_failed", .warning, user, caller)
+            throw .invalid([.init("password", "is not the password of this account")])
+        }
+    }
+
+    /// Nil where there is none. Throws `internal` where it does not open: `identity.secret` has been changed.
+    private func open(_ sealed: [UInt8]?, of user: EntityID) throws(Problem) -> TimeBasedCode? {
+        guard let sealed else { return nil }
+        do { return TimeBasedCode(secret: try seal.open(sealed, at: user.description)) } catch { throw .unexpected }
+    }
+
+    private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {
+        try await audit.record(
+            AuditEvent(action, .signIn, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller))
+    }
+}

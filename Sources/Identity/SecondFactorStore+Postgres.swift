@@ -1,0 +1,121 @@
+import Contract
+import Credentials
+import DataPlane
+import PostgresClient
+
+/// Second factors and recovery codes. Accounts have no policy for them, so all of it is the sign-in desk's work.
+struct SecondFactorStore: Sendable {
+    let postgres: PostgresAccess
+    let timeout: Duration
+
+    /// How an account proves itself.
+    struct Standing: Sendable {
+        let email: String?
+        /// Nil where the account signs in with another provider alone.
+        let passwordHash: String?
+        /// What its authenticator app knows, sealed; nil where it has none.
+        let sealedSecret: [UInt8]?
+        /// Whether a first code has shown that the app knows it. Before that, signing in does not ask for one.
+        let isConfirmed: Bool
+        let recoveryCodesLeft: Int
+    }
+
+    private static let standing = PostgresStatement<Standing>(
+        """
+        SELECT email, password_hash, sealed, confirmed_at IS NOT NULL,
+               (SELECT count(*) FROM recovery_codes WHERE recovery_codes.user_id = user_accounts.user_id AND used_at IS NULL)
+        FROM user_accounts LEFT JOIN user_credentials USING (user_id) LEFT JOIN one_time_secrets USING (user_id)
+        WHERE user_accounts.user_id = $1
+        """
+    ) { row throws(PostgresError) in
+        Standing(
+            email: try row.textOrNil(0), passwordHash: try row.textOrNil(1), sealedSecret: try row.bytesOrNil(2),
+            isConfirmed: try row.bool(3), recoveryCodesLeft: Int(try row.int64(4)))
+    }
+
+    func standing(of user: EntityID) async throws(Problem) -> Standing {
+        guard let standing = try await postgres.rows(Self.standing, [.uuid(user.rawValue)], as: .authenticator, within: timeout).first else {
+            throw .notFound("user")
+        }
+        return standing
+    }
+
+    private static let enrol = PostgresStatement<Bool>(
+        """
+        INSERT INTO one_time_secrets (user_id, sealed) VALUES ($1, $2)
+        ON CONFLICT (user_id) DO UPDATE SET sealed = excluded.sealed, last_step = 0, created_at = now()
+            WHERE one_time_secrets.confirmed_at IS NULL
+        RETURNING true
+        """
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Keeps a secret that is yet to be confirmed, in the place of one that never was. False where one is confirmed.
+    func enrol(_ user: EntityID, sealedSecret: [UInt8]) async throws(Problem) -> Bool {
+        try await !postgres.rows(Self.enrol, [.uuid(user.rawValue), .bytes(sealedSecret)], as: .authenticator, within: timeout).isEmpty
+    }
+
+    private static let confirm = PostgresStatement<Bool>(
+        """
+        WITH confirmed AS (
+            UPDATE one_time_secrets SET confirmed_at = now(), last_step = $3
+            WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NULL RETURNING user_id
+        ), older AS (
+            DELETE FROM recovery_codes WHERE user_id IN (SELECT user_id FROM confirmed)
+        ), proven AS (
+            UPDATE sessions SET second_factor_at = now() WHERE id = $5 AND user_id IN (SELECT user_id FROM confirmed)
+        ), codes AS (
+            INSERT INTO recovery_codes (user_id, digest) SELECT user_id, digest FROM confirmed, unnest($4) AS digest
+        )
+        SELECT true FROM confirmed
+        """
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Confirms the secret by the step of its first code, keeps the recovery codes, and notes the factor for `session`. False where
+    /// another secret has taken its place or it is confirmed already.
+    func confirm(
+        _ user: EntityID, sealedSecret: [UInt8], step: Int64, codes: [RecoveryCode], session: EntityID?
+    ) async throws(Problem) -> Bool {
+        try await !postgres.rows(
+            Self.confirm,
+            [
+                .uuid(user.rawValue), .bytes(sealedSecret), .int64(step), .byteStrings(codes.map(\.digest)),
+                session.map { .uuid($0.rawValue) } ?? .null,
+            ], as: .authenticator, within: timeout
+        ).isEmpty
+    }
+
+    private static let useStep = PostgresStatement<Bool>(
+        """
+        UPDATE one_time_secrets SET last_step = $2 WHERE user_id = $1 AND confirmed_at IS NOT NULL AND last_step < $2 RETURNING true
+        """
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Spends a time step. False where that step or a later one has been spent: a code counts once (RFC 6238 §5.2).
+    func use(step: Int64, of user: EntityID) async throws(Problem) -> Bool {
+        try await !postgres.rows(Self.useStep, [.uuid(user.rawValue), .int64(step)], as: .authenticator, within: timeout).isEmpty
+    }
+
+    private static let useCode = PostgresStatement<Bool>(
+        "UPDATE recovery_codes SET used_at = now() WHERE user_id = $1 AND digest = $2 AND used_at IS NULL RETURNING true"
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Spends a recovery code. False where the account has no such code left.
+    func use(_ code: RecoveryCode, of user: EntityID) async throws(Problem) -> Bool {
+        try await !postgres.rows(Self.useCode, [.uuid(user.rawValue), .bytes(code.digest)], as: .authenticator, within: timeout).isEmpty
+    }
+
+    private static let remove = PostgresStatement<Void>(
+        """
+        WITH codes AS (
+            DELETE FROM recovery_codes WHERE user_id = $1
+        ), proven AS (
+            UPDATE sessions SET second_factor_at = NULL WHERE user_id = $1 AND second_factor_at IS NOT NULL
+        )
+        DELETE FROM one_time_secrets WHERE user_id = $1
+        """)
+
+    /// Forgets the secret and its recovery codes, and that any session has shown them.
+    func remove(_ user: EntityID) async throws(Problem) {
+        _ = try await postgres.rows(Self.remove, [.uuid(user.rawValue)], as: .authenticator, within: timeout)
+    }
+}

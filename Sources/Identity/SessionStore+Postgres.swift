@@ -1,0 +1,199 @@
+import Contract
+import Credentials
+import DataPlane
+import PostgresClient
+
+/// Sessions and refresh tokens. Opening and refreshing is the sign-in desk's work; listing and revoking runs as the account itself.
+struct SessionStore: Sendable {
+    let postgres: PostgresAccess
+    let timeout: Duration
+    let lifetimes: SessionLifetimes
+
+    // MARK: Opening
+
+    /// A session to be opened.
+    struct Opening: Sendable {
+        let id: EntityID
+        let user: EntityID
+        let caller: Caller
+        let proof: SessionService.Proof
+        let hasSecondFactor: Bool
+    }
+
+    // Locks the credentials that the sign-in rests on: a password that is being changed either ends this session too, or it is not
+    // opened at all.
+    private static let open = PostgresStatement<Bool>(
+        """
+        WITH proof AS (
+            SELECT user_id FROM user_credentials WHERE user_id = $2 AND changed_at = $8 FOR SHARE
+        ), session AS (
+            INSERT INTO sessions (id, user_id, expires_at, user_agent, address, second_factor_at)
+            SELECT $1, $2, now() + make_interval(secs => $3), $4, $5, CASE WHEN $6 THEN now() END
+            WHERE $8 IS NULL OR EXISTS (SELECT FROM proof)
+            RETURNING id, expires_at
+        )
+        INSERT INTO refresh_tokens (digest, session_id, generation, expires_at)
+        SELECT $7, id, 0, least(expires_at, now() + make_interval(secs => $9)) FROM session
+        RETURNING true
+        """
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Makes a session with its first refresh token. False where what it rests on holds no longer.
+    func open(_ opening: Opening, token: OpaqueToken) async throws(Problem) -> Bool {
+        let since: PostgresValue = if case .password(let since) = opening.proof { .timestamp(since.microseconds) } else { .null }
+        return try await !postgres.rows(
+            Self.open,
+            [
+                .uuid(opening.id.rawValue), .uuid(opening.user.rawValue), .double(lifetimes.absolute.inSeconds),
+                .text(opening.caller.userAgent), .text(opening.caller.address.description), .bool(opening.hasSecondFactor),
+                .bytes(token.digest), since, .double(lifetimes.idle.inSeconds),
+            ], as: .authenticator, within: timeout
+        ).isEmpty
+    }
+
+    // MARK: Refreshing
+
+    /// What a refresh token that was shown stands for.
+    struct Shown: Sendable {
+        let sessionID: EntityID
+        let user: EntityID
+        let verdict: RefreshVerdict
+        let generation: Int32
+        let status: AccountStatus
+    }
+
+    // One refresh of a session after the other: what a statement after this one reads is true until COMMIT.
+    private static let lock = PostgresStatement<Void>(
+        "SELECT FROM sessions WHERE id = (SELECT session_id FROM refresh_tokens WHERE digest = $1) FOR UPDATE")
+
+    private static let state = PostgresStatement<Shown>(
+        """
+        SELECT sessions.id, sessions.user_id, token.generation, users.status,
+               revoked_at IS NULL AND sessions.expires_at > now() AND token.expires_at > now(), token.used_at IS NOT NULL,
+               EXISTS (SELECT FROM refresh_tokens child
+                       WHERE child.session_id = sessions.id AND child.generation = token.generation + 1 AND child.parent = token.digest),
+               EXISTS (SELECT FROM refresh_tokens child
+                       JOIN refresh_tokens grandchild ON grandchild.session_id = sessions.id
+                            AND grandchild.generation = token.generation + 2 AND grandchild.parent = child.digest
+                       WHERE child.session_id = sessions.id AND child.generation = token.generation + 1 AND child.parent = token.digest)
+        FROM refresh_tokens token JOIN sessions ON sessions.id = token.session_id JOIN users ON users.id = sessions.user_id
+        WHERE token.digest = $1
+        """
+    ) { row throws(PostgresError) in
+        Shown(
+            sessionID: EntityID(rawValue: try row.uuid(0)), user: EntityID(rawValue: try row.uuid(1)),
+            verdict: RefreshVerdict(
+                isLive: try row.bool(4), isUsed: try row.bool(5), hasChild: try row.bool(6), hasGrandchild: try row.bool(7)),
+            generation: try row.int32(2), status: AccountStatus(rawValue: try row.text(3)) ?? .suspended)
+    }
+
+    private static let rotate = PostgresStatement<Void>(
+        """
+        WITH used AS (
+            UPDATE refresh_tokens SET used_at = now()
+            WHERE used_at IS NULL AND session_id = $2
+              AND (digest = $1 OR (parent = $1 AND generation = $3 AND created_at < now() - make_interval(secs => $6)))
+        ), session AS (
+            UPDATE sessions SET last_used_at = now(), user_agent = $7, address = $8 WHERE id = $2 RETURNING id, expires_at
+        )
+        INSERT INTO refresh_tokens (digest, session_id, parent, generation, expires_at)
+        SELECT $4, id, $1, $3, least(expires_at, now() + make_interval(secs => $5)) FROM session
+        """)
+
+    private static let end = PostgresStatement<Void>(
+        "UPDATE sessions SET revoked_at = now(), revoked_reason = $2 WHERE id = $1 AND revoked_at IS NULL")
+
+    /// Puts `new` in the place of the token that was shown, or ends the session where that one had been used before; both are
+    /// committed. Nil where there is no such token.
+    func refresh(_ shown: OpaqueToken, with new: OpaqueToken, caller: Caller) async throws(Problem) -> Shown? {
+        let (lifetimes, digest) = (lifetimes, PostgresValue.bytes(shown.digest))
+        return try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
+            try await transaction.execute(Self.lock, [digest])
+            guard let state = try await transaction.query(Self.state, [digest]).first else { return nil }
+            switch state.verdict {
+            case .rotate, .again:
+                guard state.status == .active || state.status == .pending else { break }
+                try await transaction.execute(
+                    Self.rotate,
+                    [
+                        digest, .uuid(state.sessionID.rawValue), .int32(state.generation + 1), .bytes(new.digest),
+                        .double(lifetimes.idle.inSeconds), .double(lifetimes.together.inSeconds), .text(caller.userAgent),
+                        .text(caller.address.description),
+                    ])
+            case .reused:
+                try await transaction.execute(Self.end, [.uuid(state.sessionID.rawValue), .text(RevocationReason.reuse.rawValue)])
+            case .ended: break
+            }
+            return state
+        }
+    }
+
+    // MARK: Ending
+
+    private static let endByToken = PostgresStatement<(EntityID, EntityID)>(
+        """
+        UPDATE sessions SET revoked_at = now(), revoked_reason = $2
+        WHERE id = (SELECT session_id FROM refresh_tokens WHERE digest = $1) AND revoked_at IS NULL
+        RETURNING id, user_id
+        """
+    ) { row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), EntityID(rawValue: try row.uuid(1))) }
+
+    /// Ends the session that a refresh token belongs to, used or not. Nil where there is none that lives.
+    func end(holding token: OpaqueToken, because reason: RevocationReason) async throws(Problem) -> (session: EntityID, user: EntityID)? {
+        try await postgres.rows(
+            Self.endByToken, [.bytes(token.digest), .text(reason.rawValue)], as: .authenticator, within: timeout
+        ).first
+    }
+
+    private static let endOwn = PostgresStatement<EntityID>(
+        """
+        UPDATE sessions SET revoked_at = now(), revoked_reason = $3
+        WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id = $2) AND id IS DISTINCT FROM $4 RETURNING id
+        """
+    ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
+
+    /// Ends sessions of the account that asks: `id` or all, but not `spared`. Answers those that it ended.
+    func end(
+        _ id: EntityID?, sparing spared: EntityID?, of account: Account, because reason: RevocationReason
+    ) async throws(Problem) -> [EntityID] {
+        try await postgres.rows(
+            Self.endOwn,
+            [
+                .uuid(account.id.rawValue), id.map { .uuid($0.rawValue) } ?? .null, .text(reason.rawValue),
+                spared.map { .uuid($0.rawValue) } ?? .null,
+            ], as: PostgresSettings(.account(account)), within: timeout)
+    }
+
+    // MARK: Listing
+
+    /// Sessions that one answer lists.
+    static let mostListed = 100
+
+    private static let list = PostgresStatement<Session>(
+        """
+        SELECT id, created_at, last_used_at, least(expires_at, last_used_at + make_interval(secs => $2)), user_agent, address,
+               second_factor_at IS NOT NULL
+        FROM sessions
+        WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND last_used_at > now() - make_interval(secs => $2)
+        ORDER BY created_at DESC, id DESC LIMIT $3
+        """
+    ) { row throws(PostgresError) in
+        Session(
+            id: EntityID(rawValue: try row.uuid(0)), createdAt: Timestamp(microseconds: try row.timestampMicroseconds(1)),
+            lastUsedAt: Timestamp(microseconds: try row.timestampMicroseconds(2)),
+            expiresAt: Timestamp(microseconds: try row.timestampMicroseconds(3)), userAgent: try row.textOrNil(4),
+            address: try row.textOrNil(5), hasSecondFactor: try row.bool(6))
+    }
+
+    /// The live sessions of the account that asks, the newest first, at most `mostListed`.
+    func sessions(of account: Account) async throws(Problem) -> [Session] {
+        try await postgres.rows(
+            Self.list, [.uuid(account.id.rawValue), .double(lifetimes.idle.inSeconds), .int64(Int64(Self.mostListed))],
+            as: PostgresSettings(.account(account)), within: timeout)
+    }
+}
+
+extension Duration {
+    /// As `make_interval(secs => ...)` takes it.
+    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
