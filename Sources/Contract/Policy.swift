@@ -23,31 +23,51 @@ public indirect enum Policy: Sendable, Hashable {
         case allowed
         /// Nobody is signed in, and somebody might be allowed.
         case signInNeeded
+        /// The account may, and this session has not shown the second factor that it takes.
+        case secondFactorNeeded
         case forbidden
     }
 
     public func decide(_ principal: Principal) -> Decision {
         switch self {
         case .anyone: return .allowed
-        case .signedIn, .relation: return decide(principal) { _ in true }
-        case .role(let role): return decide(principal) { $0.roles.contains(Roles(role)) }
+        case .signedIn, .relation: return decide(principal) { _ in .allowed }
+        case .role(let role):
+            return decide(principal) { account in
+                if account.roles.contains(Roles(role)) { return .allowed }
+                return account.withheld.contains(Roles(role)) ? .secondFactorNeeded : .forbidden
+            }
         case .scope(let scope):
             if case .service(let access) = principal { return access.scopes.contains(scope) ? .allowed : .forbidden }
             return principal == .anonymous ? .signInNeeded : .forbidden
         case .anyOf(let policies):
-            let decisions = policies.map { $0.decide(principal) }
-            return decisions.contains(.allowed) ? .allowed : decisions.contains(.signInNeeded) ? .signInNeeded : .forbidden
+            return Self.first(of: [.allowed, .signInNeeded, .secondFactorNeeded], in: policies, principal) ?? .forbidden
         case .allOf(let policies):
-            let decisions = policies.map { $0.decide(principal) }
-            return decisions.contains(.forbidden) ? .forbidden : decisions.contains(.signInNeeded) ? .signInNeeded : .allowed
+            return Self.first(of: [.forbidden, .signInNeeded, .secondFactorNeeded], in: policies, principal) ?? .allowed
         }
     }
 
-    private func decide(_ principal: Principal, _ rule: (Account) -> Bool) -> Decision {
+    /// The first of `order` that any of the policies comes to.
+    private static func first(of order: [Decision], in policies: [Policy], _ principal: Principal) -> Decision? {
+        let decisions = policies.map { $0.decide(principal) }
+        return order.first(where: decisions.contains)
+    }
+
+    private func decide(_ principal: Principal, _ rule: (Account) -> Decision) -> Decision {
         switch principal {
-        case .account(let account): rule(account) ? .allowed : .forbidden
+        case .account(let account): rule(account)
         case .anonymous: .signInNeeded
         case .service, .authenticator, .system: .forbidden
+        }
+    }
+
+    /// Throws `unauthenticated`, `secondFactorNeeded` or `forbidden` where the principal may not.
+    public func check(_ principal: Principal) throws(Problem) {
+        switch decide(principal) {
+        case .allowed: return
+        case .signInNeeded: throw .unauthenticated
+        case .secondFactorNeeded: throw .secondFactorNeeded
+        case .forbidden: throw .forbidden
         }
     }
 

@@ -24,15 +24,20 @@ public struct Account: Sendable, Hashable {
     /// The session of ours, or nil where a trusted issuer's token speaks for the account.
     public let sessionID: EntityID?
     public let roles: Roles
+    /// Roles that the account holds and may not use in this session, because it takes a second factor for them.
+    public let withheld: Roles
     /// Whether the e-mail address is known to be its holder's.
     public let isVerified: Bool
     /// Whether this session has passed a second factor.
     public let hasSecondFactor: Bool
 
-    public init(id: EntityID, sessionID: EntityID?, roles: Roles, isVerified: Bool, hasSecondFactor: Bool) {
+    public init(
+        id: EntityID, sessionID: EntityID?, roles: Roles, withheld: Roles = [], isVerified: Bool, hasSecondFactor: Bool
+    ) {
         self.id = id
         self.sessionID = sessionID
         self.roles = roles
+        self.withheld = withheld
         self.isVerified = isVerified
         self.hasSecondFactor = hasSecondFactor
     }

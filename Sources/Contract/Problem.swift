@@ -66,8 +66,15 @@ public struct Problem: Error, Sendable, Equatable {
     public static let unauthenticated = Problem(
         .unauthenticated, "This needs a valid access token, session cookie or service key; sign in first.")
 
+    /// Somebody is signed in who may do this once a second factor has been shown.
+    public static let secondFactorNeeded = Problem(
+        .secondFactorNeeded, "This takes a second factor: enrol one, or sign in again with its code.")
+
     /// Somebody is signed in who may not do this.
     public static let forbidden = Problem(.forbidden, "This account or key may not do that.")
+
+    /// The account is suspended. Said only to whoever has shown that it is theirs.
+    public static let accountSuspended = Problem(.accountSuspended, "This account is suspended.")
 
     /// Nothing there that the caller may know of.
     public static func notFound(_ noun: String) -> Problem {

@@ -19,16 +19,19 @@ public final class AccountAuthenticator: Authenticator {
     private let signingKeys: SigningKeyService
     private let serviceKeys: ServiceKeyService
     private let issuers: (any TrustedTokens)?
+    private let adminsNeedSecondFactor: Bool
     private let standings: BatchLoader<EntityID, SessionStanding>
 
+    /// `adminsNeedSecondFactor`: whether an admin is one only in a session that has shown a second factor.
     public init(
         postgres: PostgresAccess, tokens: AccessTokens, signingKeys: SigningKeyService, serviceKeys: ServiceKeyService,
-        issuers: (any TrustedTokens)?, observer: any Observer, timeout: Duration = .seconds(2)
+        issuers: (any TrustedTokens)?, adminsNeedSecondFactor: Bool = false, observer: any Observer, timeout: Duration = .seconds(2)
     ) {
         self.tokens = tokens
         self.signingKeys = signingKeys
         self.serviceKeys = serviceKeys
         self.issuers = issuers
+        self.adminsNeedSecondFactor = adminsNeedSecondFactor
         standings = BatchLoader(kind: "session", observer: observer) { ids throws(Problem) in
             let found = try await postgres.rows(
                 SessionStanding.select, [.uuids(ids.map(\.rawValue))], as: .authenticator, within: timeout)
@@ -42,9 +45,17 @@ public final class AccountAuthenticator: Authenticator {
             guard credential.transport == .bearer else { throw .unauthenticated }
             return .service(try await serviceKeys.access(credential.secret))
         }
-        if let claims = try await claims(of: credential.secret) { return .account(try await account(claims)) }
+        if let claims = try await claims(of: credential.secret) { return .account(withholding(try await account(claims))) }
         guard let principal = try await issuers?.principal(forToken: credential.secret) else { throw .unauthenticated }
-        return principal
+        return principal.account.map { .account(withholding($0)) } ?? principal
+    }
+
+    /// Without the role of an admin where that takes a second factor, and this sign-in has shown none.
+    private func withholding(_ account: Account) -> Account {
+        guard adminsNeedSecondFactor, !account.hasSecondFactor, account.roles.contains(.admin) else { return account }
+        return Account(
+            id: account.id, sessionID: account.sessionID, roles: account.roles.subtracting(.admin), withheld: .admin,
+            isVerified: account.isVerified, hasSecondFactor: false)
     }
 
     /// Nil where the token is not ours. Throws `unauthenticated` where it is and counts for nothing.
