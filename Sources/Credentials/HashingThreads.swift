@@ -96,7 +96,7 @@ final class HashingThreads: Sendable {
     // MARK: On the threads
 
     private func work() {
-        setpriority(PRIO_PROCESS, 0, Self.niceness)
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
         let workspace = BcryptWorkspace()
         while true {
             signal.wait()
