@@ -28,6 +28,9 @@ public struct OwnAccount: Sendable, Equatable {
         return json.bytes
     }
 
+    /// What `If-Match` takes.
+    public var etag: String { "\"\(version)\"" }
+
     /// As one value of a larger answer.
     public func write(into json: inout JSONWriter) {
         json.object { json in

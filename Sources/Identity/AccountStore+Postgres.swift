@@ -91,24 +91,38 @@ struct AccountStore: Sendable {
     static let lockAddress = PostgresStatement<Void>(
         "SELECT pg_advisory_xact_lock(hashtextextended('kababeat address ' || lower($1), 0))")
 
+    /// A new account, however its holder has proven who they are.
+    struct NewAccount: Sendable {
+        let id: EntityID
+        let username: String
+        let displayName: String?
+        /// Nil for an account that signs in elsewhere and has no address of its own.
+        let email: String?
+        let isEmailVerified: Bool
+        /// Nil for an account that signs in elsewhere.
+        let passwordHash: String?
+        let status: AccountStatus
+    }
+
     private static let insert = PostgresStatement<Void>(
         """
         WITH account AS (INSERT INTO users (id, username, display_name, status) VALUES ($1, $2, $3, $4)),
-             private AS (INSERT INTO user_accounts (user_id, email) VALUES ($1, $5)),
-             credentials AS (INSERT INTO user_credentials (user_id, password_hash) VALUES ($1, $6)),
+             private AS (
+                 INSERT INTO user_accounts (user_id, email, email_verified_at) VALUES ($1, $5, CASE WHEN $6 THEN now() END)),
+             credentials AS (
+                 INSERT INTO user_credentials (user_id, password_hash) SELECT $1, $7::text WHERE $7::text IS NOT NULL),
              role AS (INSERT INTO user_roles (user_id, role) VALUES ($1, 'user'))
         INSERT INTO user_profiles (user_id) VALUES ($1)
         """)
 
     /// Makes a whole account, in every table that has a part of one.
-    static func register(
-        _ id: EntityID, _ registration: Registration, passwordHash: String, status: AccountStatus, in transaction: PostgresTransaction
-    ) async throws(PostgresError) {
+    static func register(_ account: NewAccount, in transaction: PostgresTransaction) async throws(PostgresError) {
         try await transaction.execute(
             insert,
             [
-                .uuid(id.rawValue), .text(registration.username), registration.displayName.map(PostgresValue.text) ?? .null,
-                .text(status.rawValue), .text(registration.email.text), .text(passwordHash),
+                .uuid(account.id.rawValue), .text(account.username), account.displayName.map(PostgresValue.text) ?? .null,
+                .text(account.status.rawValue), account.email.map(PostgresValue.text) ?? .null, .bool(account.isEmailVerified),
+                account.passwordHash.map(PostgresValue.text) ?? .null,
             ])
     }
 
@@ -216,15 +230,23 @@ struct AccountStore: Sendable {
 
     // MARK: Announcing
 
-    private static let announce = PostgresStatement<Void>(
+    private static let announce = PostgresStatement<Int64>(
         """
-        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation)
-        SELECT kind, id, version, 'upsert' FROM users, unnest($2::text[]) AS kind WHERE id = $1
-        """)
+        WITH account AS (SELECT id, version FROM users WHERE id = $1),
+             announced AS (
+                 INSERT INTO outbox (aggregate_type, aggregate_id, version, operation)
+                 SELECT kind, id, version, 'upsert' FROM account, unnest($2::text[]) AS kind)
+        SELECT version FROM account
+        """
+    ) { row throws(PostgresError) in try row.int64(0) }
 
-    /// Says with the transaction that the account changed; `inBeats` where beats show what changed.
-    static func announce(_ id: EntityID, inBeats: Bool, in transaction: PostgresTransaction) async throws(PostgresError) {
+    /// Says with the transaction that the account changed; `inBeats` where beats show what changed. Answers what caches are to forget
+    /// once it has committed.
+    static func announce(
+        _ id: EntityID, inBeats: Bool = false, in transaction: PostgresTransaction
+    ) async throws(PostgresError) -> [Announcement] {
         let kinds: [Announcement.Kind] = inBeats ? [.user, .creator] : [.user]
-        try await transaction.execute(announce, [.uuid(id.rawValue), .texts(kinds.map(\.rawValue))])
+        return try await transaction.query(announce, [.uuid(id.rawValue), .texts(kinds.map(\.rawValue))])
+            .map { Announcement(kind: .user, id: id, version: $0) }
     }
 }

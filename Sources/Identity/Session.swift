@@ -111,4 +111,5 @@ enum RevocationReason: String, Sendable {
     case reuse = "refresh_token_reused"
     case passwordChanged = "password_changed"
     case suspended = "account_suspended"
+    case deleted = "account_deleted"
 }

@@ -10,5 +10,7 @@ struct UserProfile: Sendable, Equatable {
     let bio: String?
     let isVerified: Bool
     let isCreator: Bool
+    /// A JSON object.
+    let socialLinks: String
     let createdAt: Timestamp
 }

@@ -5,7 +5,7 @@ import PostgresClient
 
 /// Public profiles, by id or by username.
 public final class UserService: CreatorDirectory {
-    public static let profile = Representation(kind: .user, name: "profile", schema: 1)
+    public static let profile = Representation(kind: .user, name: "profile", schema: 2)
 
     private let cache: EntityCache
     private let store: UserStore
@@ -73,22 +73,17 @@ enum UserMerge {
             json.integer(profile.version)
             json.key("username")
             json.string(profile.username)
-            if let name = profile.displayName {
-                json.key("displayName")
-                json.string(name)
-            }
-            if let url = profile.avatarURL {
-                json.key("avatarUrl")
-                json.string(url)
-            }
-            if let bio = profile.bio {
-                json.key("bio")
-                json.string(bio)
-            }
+            json.optional("displayName", profile.displayName)
+            json.optional("avatarUrl", profile.avatarURL)
+            json.optional("bio", profile.bio)
             json.key("isVerified")
             json.bool(profile.isVerified)
             json.key("isCreator")
             json.bool(profile.isCreator)
+            if profile.socialLinks != "{}" {
+                json.key("socialLinks")
+                json.literal(profile.socialLinks)
+            }
             json.key("createdAt")
             json.timestamp(profile.createdAt)
         }

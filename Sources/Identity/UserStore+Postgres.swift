@@ -9,15 +9,16 @@ struct UserStore: Sendable {
 
     private static let select = PostgresStatement<UserProfile>(
         """
-        SELECT id, version, username, display_name, avatar_url, bio, is_verified, is_creator, created_at
-        FROM users WHERE id = ANY($1) AND status = 'active'
+        SELECT id, users.version, username, display_name, avatar_url, bio, is_verified, is_creator, users.created_at,
+               coalesce(social_links, '{}')
+        FROM users LEFT JOIN user_profiles ON user_id = id WHERE id = ANY($1) AND status = 'active'
         """
     ) { row throws(PostgresError) in
         UserProfile(
             id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), username: try row.text(2),
             displayName: try row.textOrNil(3),
             avatarURL: try row.textOrNil(4), bio: try row.textOrNil(5), isVerified: try row.bool(6), isCreator: try row.bool(7),
-            createdAt: Timestamp(microseconds: try row.timestampMicroseconds(8)))
+            socialLinks: try row.json(9), createdAt: Timestamp(microseconds: try row.timestampMicroseconds(8)))
     }
 
     private static let selectByName = PostgresStatement<EntityID>(

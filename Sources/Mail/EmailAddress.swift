@@ -1,9 +1,10 @@
 /// An address that can stand in a command of SMTP and in a header without changing the meaning of either: `local@domain` of RFC 5321,
 /// without quoted locals and address literals, beyond ASCII as RFC 6531 has it.
-struct EmailAddress: Sendable, Hashable, CustomStringConvertible {
-    let description: String
+public struct EmailAddress: Sendable, Hashable, CustomStringConvertible {
+    public let description: String
 
-    init?(_ text: String) {
+    /// Nil for what is no such address.
+    public init?(_ text: String) {
         guard text.utf8.count <= 254, let at = text.lastIndex(of: "@") else { return nil }
         let (local, domain) = (text[..<at], text[text.index(after: at)...])
         guard (1...64).contains(local.utf8.count), local.unicodeScalars.allSatisfy(Self.isLocal), !Self.hasEmptyPart(local) else {

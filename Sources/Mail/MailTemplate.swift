@@ -10,6 +10,8 @@ public enum MailTemplate: Sendable {
     /// Somebody tried to register with the address of this account; only its holder is told so.
     case alreadyRegistered(username: String)
     case passwordChanged(username: String)
+    /// To the address that was the account's until now.
+    case addressChanged(username: String)
 
     /// Stands in `mails.template`: never reuse one.
     public var name: String {
@@ -18,6 +20,7 @@ public enum MailTemplate: Sendable {
         case .resetPassword: "reset_password"
         case .alreadyRegistered: "already_registered"
         case .passwordChanged: "password_changed"
+        case .addressChanged: "address_changed"
         }
     }
 
@@ -27,6 +30,7 @@ public enum MailTemplate: Sendable {
         case .resetPassword: "Set a new password"
         case .alreadyRegistered: "You already have an account"
         case .passwordChanged: "Your password was changed"
+        case .addressChanged: "Your e-mail address was changed"
         }
     }
 
@@ -73,6 +77,13 @@ public enum MailTemplate: Sendable {
             password at once:
 
             \(links.forgotPassword)
+            """
+        case .addressChanged(let username):
+            """
+            Hello \(username),
+
+            your account has another e-mail address from now on, and this one is no longer yours there. If it was not you, write to
+            those who run the market.
             """
         }
     }

@@ -1,0 +1,102 @@
+import Contract
+import DataPlane
+import PostgresClient
+
+/// What an account's holder changes of it: profile, username, being a creator, and its end.
+///
+/// Every change bumps the account's version and leaves an outbox row, so that caches follow; what beats show of their creators follows by
+/// a second row, of kind `creator`.
+public struct AccountProfileService: Sendable {
+    private let postgres: PostgresAccess
+    private let audit: any AuditTrail
+    private let notice: CommitNotice
+    private let timeout: Duration
+
+    public init(postgres: PostgresAccess, audit: any AuditTrail, notice: CommitNotice, timeout: Duration = .seconds(5)) {
+        self.postgres = postgres
+        self.audit = audit
+        self.notice = notice
+        self.timeout = timeout
+    }
+
+    private typealias Changed = (account: OwnAccount, announcements: [Announcement])
+
+    /// Throws `versionConflict` where `version` is given and the account has another one by now; `storeUnavailable` or `overloaded`.
+    func change(_ account: Account, _ change: ProfileChange, ifVersion version: IfMatch) async throws(Problem) -> OwnAccount {
+        let id = account.id
+        let changed: Changed = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            let current = try await AccountProfileStore.lock(id, in: transaction)
+            guard version.admits(current.version) else { throw IfMatch.conflict }
+            try await AccountProfileStore.apply(change, to: id, in: transaction)
+            let own = try await AccountStore.own(id, in: transaction)
+            let isShownInBeats = own.displayName != current.displayName || own.avatarURL != current.avatarURL
+            return (own, try await AccountStore.announce(id, inBeats: isShownInBeats, in: transaction))
+        }
+        await notice.committed(changed.announcements)
+        return changed.account
+    }
+
+    /// Gives the account another name; the old one is free for others at once. Throws `conflict` where it is taken; what holds for `change`
+    /// holds here.
+    func rename(
+        _ account: Account, to username: String, ifVersion version: IfMatch, caller: Caller
+    ) async throws(Problem) -> OwnAccount {
+        let id = account.id
+        // The desk's work, which alone sees names that registrations hold.
+        let (changed, old): (Changed, String) = try await postgres.transaction(
+            as: .authenticator, within: timeout, refusals: AccountService.refusals
+        ) { transaction in
+            let current = try await AccountProfileStore.lock(id, in: transaction)
+            guard version.admits(current.version) else { throw IfMatch.conflict }
+            if try await AccountStore.isHeld(username, in: transaction) { throw AccountService.nameTaken }
+            try await AccountStore.free(username, in: transaction)
+            try await AccountProfileStore.rename(id, username, in: transaction)
+            let announcements = try await AccountStore.announce(id, inBeats: true, in: transaction)
+            return ((try await AccountStore.own(id, in: transaction), announcements), current.username)
+        }
+        await notice.committed(changed.announcements)
+        try await note("username_changed", account, caller, [.previous: old, .username: username])
+        return changed.account
+    }
+
+    /// Makes the account a creator; an account that is one stays as it is. Throws `storeUnavailable` or `overloaded`.
+    func becomeCreator(_ account: Account, caller: Caller) async throws(Problem) -> OwnAccount {
+        let id = account.id
+        let changed: Changed = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            let current = try await AccountProfileStore.lock(id, in: transaction)
+            if current.isCreator, account.roles.contains(.creator) { return (try await AccountStore.own(id, in: transaction), []) }
+            try await AccountProfileStore.becomeCreator(id, in: transaction)
+            let announcements = try await AccountStore.announce(id, in: transaction)
+            return (try await AccountStore.own(id, in: transaction), announcements)
+        }
+        guard !changed.announcements.isEmpty else { return changed.account }
+        await notice.committed(changed.announcements)
+        try await note("became_creator", account, caller, [.role: Role.creator.rawValue])
+        return changed.account
+    }
+
+    /// Ends the account for good: nobody signs in with it or sees it any more, and name, address and everything else that says who it was
+    /// are gone. Orders and licences keep pointing at what is left. Throws `conflict` for the last admin; `storeUnavailable` or
+    /// `overloaded`.
+    func delete(_ account: Account, caller: Caller) async throws(Problem) {
+        let id = account.id
+        let announcements = try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
+            try await AccountAdminStore.keepAnAdmin(without: id, in: transaction)
+            _ = try await AccountProfileStore.lock(id, in: transaction)
+            try await AccountProfileStore.anonymise(id, in: transaction)
+            try await AccountStore.endSessions(of: id, because: .deleted, in: transaction)
+            return try await AccountStore.announce(id, inBeats: true, in: transaction)
+        }
+        await notice.committed(announcements)
+        try await note("account_deleted", account, caller, [:])
+    }
+
+    private func note(
+        _ action: String, _ account: Account, _ caller: Caller, _ metadata: [AuditEvent.Detail: String]
+    ) async throws(Problem) {
+        try await audit.record(
+            AuditEvent(
+                action, .account, .notice, actor: account.id, target: AuditEvent.Target(kind: "user", id: account.id), caller: caller,
+                metadata: metadata))
+    }
+}
