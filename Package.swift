@@ -33,6 +33,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -77,7 +79,12 @@ let package = Package(
 
         // MARK: What every feature stands on
         library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
-        library("HTTPAPI", ["Contract", "JSON", hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTPTypes, serviceLifecycle]),
+        library(
+            "HTTPAPI",
+            [
+                "Contract", "JSON", hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1,
+                serviceLifecycle,
+            ]),
         library("Observability", ["Contract", "JSON", logging]),
         library("Schema", ["MongoClient", "PostgresClient"]),
 

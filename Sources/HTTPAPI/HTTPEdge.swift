@@ -1,27 +1,39 @@
 import Contract
 import HTTPTypes
-import HummingbirdCore
 import NIOCore
+import NIOHTTPTypes
 import Synchronization
 
-/// Everything between the socket and the handlers: checks that need no route, routing, problems, and the header fields
-/// that every answer has. A handler's answer or problem goes out through one place, `finish`.
+/// Everything between the socket and the handlers: checks that need no route, routing, limits, credentials, policies, bodies and
+/// problems. A handler's answer or problem goes out through one place, `answer(_:with:)`.
 public struct HTTPEdge: Sendable {
+    typealias Writer = NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+
+    let trust: EdgeTrust
+    let date = DateField()
     private let table: RouteTable
     private let limits: EdgeLimits
     private let observer: any Observer
+    private let authenticator: (any Authenticator)?
+    private let rateLimiter: (any RateLimiter)?
     private let traffic = Traffic()
-    private let date = DateField()
 
     private final class Traffic: Sendable {
         let inFlight = Atomic<Int>(0)
         let isDraining = Atomic(false)
     }
 
-    public init(table: RouteTable, limits: EdgeLimits, observer: any Observer) {
+    /// Without an `authenticator` no credential counts for anything; without a `rateLimiter` nothing is counted.
+    public init(
+        table: RouteTable, limits: EdgeLimits, observer: any Observer, trust: EdgeTrust = EdgeTrust(),
+        authenticator: (any Authenticator)? = nil, rateLimiter: (any RateLimiter)? = nil
+    ) {
         self.table = table
         self.limits = limits
         self.observer = observer
+        self.trust = trust
+        self.authenticator = authenticator
+        self.rateLimiter = rateLimiter
     }
 
     /// Requests being worked on, for metrics.
@@ -30,77 +42,95 @@ public struct HTTPEdge: Sendable {
     /// From here on every answer is the last one on its connection, and says so: when the server closes, no client is about to ask.
     public func drain() { traffic.isDraining.store(true, ordering: .relaxed) }
 
-    /// Answers one request. Throws only where the connection is gone.
-    func respond(to request: Request, _ writer: consuming ResponseWriter, on channel: any Channel) async throws {
-        var clock = StageClock()
-        let id = RequestID()
-        let method = request.method == .head ? .get : request.method
-        var index: Int?
-        var problem: Problem.Code?
+    /// Answers one request, and says whether another may follow on its connection. Throws only where the connection is gone.
+    func respond(to head: HTTPRequest, _ parts: inout RequestParts, _ writer: Writer, on connection: Connection) async throws -> Bool {
+        var exchange = Exchange(head)
+        connection.begin(exchange.id)
         var reply: Reply
-        let hasBody = Self.hasBody(request)
         do throws(Problem) {
-            try checkTarget(request)
-            let match = try table.match(method, Self.path(request.head.path ?? ""))
-            index = match.index
-            if hasBody { throw Problem(.bodyNotAllowed, "This request takes no body.") }
-            let route = table.routes[match.index]
-            let inFlight = traffic.inFlight.wrappingAdd(1, ordering: .relaxed).newValue
-            defer { traffic.inFlight.wrappingSubtract(1, ordering: .relaxed) }
-            guard route.isProbe || inFlight <= limits.requestsInFlight else { throw .overloaded }
-            let principal = Principal.anonymous
-            guard route.policy.allows(principal) else { throw .notFound("resource") }
-            clock.mark(.authorise)
-            var call = Call(
-                id: id, principal: principal, parameters: match.parameters, bypassesCache: Self.bypassesCache(request), clock: clock,
-                rawQuery: Self.query(request.head.path ?? ""))
-            defer { clock = call.clock }
-            reply = try await route.handler(&call)
+            reply = try await handle(&exchange, &parts, writer, from: connection.peer)
         } catch {
-            problem = error.code
-            reply = ProblemMapper.reply(error, id: id)
-            if error.code == .methodNotAllowed {
-                reply.extraFields.append((.allow, table.allowed(at: Self.path(request.head.path ?? ""))))
+            exchange.problem = error.code
+            reply = ProblemMapper.reply(error, id: exchange.id)
+            switch error.code {
+            case .methodNotAllowed: reply.extraFields.append((.allow, table.allowed(at: exchange.path)))
+            case .unauthenticated: reply.extraFields.append((.wwwAuthenticate, exchange.challenge))
+            default: break
             }
         }
-        let closes = hasBody || Self.asksToClose(request) || traffic.isDraining.load(ordering: .relaxed)
-        let (head, body) = finish(reply, request, id: id, clock: &clock, closes: closes)
+        exchange.closes =
+            exchange.fields.hasBody && parts.isUnfinished || exchange.fields.asksToClose || traffic.isDraining.load(ordering: .relaxed)
+        let isLate = connection.isLate
+        if isLate { exchange.problem = .timeout }
+        let (response, body) = answer(&exchange, with: reply)
         observer.observe(
             .request(
-                route: index ?? -1, method: request.method.rawValue, path: String(Self.path(request.head.path ?? "").prefix(200)),
-                status: head.status.code, microseconds: clock.elapsedMicroseconds, id: id, problem: problem))
-        try await writer.write(response: head, body: body)
-        if closes { try await close(channel, after: request) }
+                route: exchange.route ?? -1, method: head.method.rawValue, path: String(exchange.path.prefix(200)),
+                status: isLate ? ProblemMapper.status(.timeout).code : response.status.code,
+                microseconds: exchange.clock.elapsedMicroseconds, id: exchange.id, problem: exchange.problem))
+        guard !isLate else { return false }
+        if let body {
+            try await writer.write(contentsOf: [.head(response), .body(body), .end(nil)])
+        } else {
+            try await writer.write(contentsOf: [.head(response), .end(nil)])
+        }
+        return !exchange.closes
     }
 
-    /// Says that no more comes once the answer is out, and then leaves it to the client to close (RFC 9112 §9.6): a server that closes
-    /// at once drops what the network has not taken yet, and with bytes of a body unread the system resets the connection, so that the
-    /// client may never see the answer. `ConnectionGuard` bounds the rest of the body, and the idle time the wait.
-    private func close(_ channel: any Channel, after request: Request) async throws {
-        channel.close(mode: .output, promise: nil)
-        for try await _ in request.body {}
-        try await channel.closeFuture.get()
+    // MARK: From the header to the handler
+
+    private func handle(
+        _ exchange: inout Exchange, _ parts: inout RequestParts, _ writer: Writer, from peer: ClientAddress
+    ) async throws(Problem) -> Reply {
+        try checkTarget(exchange)
+        if let preflight = preflight(exchange, methods: table.allowed(at: exchange.path)) { return preflight }
+        let match = try table.match(exchange.method, exchange.path)
+        exchange.route = match.index
+        let route = table.routes[match.index]
+        if exchange.fields.hasBody, route.body == .none { throw Problem(.bodyNotAllowed, "This request takes no body.") }
+        let inFlight = traffic.inFlight.wrappingAdd(1, ordering: .relaxed).newValue
+        defer { traffic.inFlight.wrappingSubtract(1, ordering: .relaxed) }
+        guard route.rate == .unlimited || inFlight <= limits.requestsInFlight else { throw .overloaded }
+
+        let address = trust.client(of: peer, forwarded: exchange.fields.forwardedFor)
+        if let rateLimiter, route.rate != .unlimited {
+            exchange.rate = try await rateLimiter.count(route.rate, address: address)
+        }
+        let isSameSite = exchange.method.isSafe || trust.isSameSite(exchange.fields, host: exchange.head.authority ?? "")
+        if exchange.fields.authorization != nil || exchange.fields.cookie != nil {
+            try await authenticate(&exchange, on: route, isSameSite: isSameSite, from: address)
+        }
+        switch route.policy.decide(exchange.principal) {
+        case .allowed: break
+        case .signInNeeded: throw .unauthenticated
+        case .secondFactorNeeded: throw .secondFactorNeeded
+        case .forbidden: throw .forbidden
+        }
+        exchange.clock.mark(.authorise)
+        var body = ByteBuffer()
+        if exchange.fields.hasBody, case .json(let limit) = route.body {
+            body = try await readBody(exchange.fields, limit: limit, &parts, writer)
+        }
+        var call = Call(
+            id: exchange.id, principal: exchange.principal, parameters: match.parameters, bypassesCache: exchange.fields.bypassesCache,
+            isSameSite: isSameSite, clock: exchange.clock, address: address, transport: exchange.transport, rawQuery: exchange.query,
+            rawBody: body, fields: exchange.head.headerFields)
+        defer { exchange.clock = call.clock }
+        return try await route.handler(&call)
     }
 
-    // MARK: Before the handler
-
-    private func checkTarget(_ request: Request) throws(Problem) {
+    private func checkTarget(_ exchange: Exchange) throws(Problem) {
         // HTTPRequest keeps the first Host as its authority; a second one stays among the fields.
-        guard let authority = request.head.authority, Self.isHost(authority), !request.headers.contains(.host) else {
+        guard let authority = exchange.head.authority, Self.isHost(authority), !exchange.fields.hasHost else {
             throw Problem(.invalidHost, "A request names exactly one host in its Host field.")
         }
-        let path = request.head.path ?? ""
-        guard path.utf8.count <= limits.path else { throw Problem(.uriTooLong, "The path and query take more than \(limits.path) bytes.") }
-        guard path.utf8.first == UInt8(ascii: "/") else { throw Problem(.invalidRequest, "The request target must be a path.") }
-    }
-
-    private static func hasBody(_ request: Request) -> Bool {
-        request.headers.contains(.transferEncoding) || request.headers[.contentLength].map { $0 != "0" } ?? false
-    }
-
-    private static func asksToClose(_ request: Request) -> Bool {
-        guard let field = request.headers[.connection] else { return false }
-        return field.split { $0 == "," || $0 == " " }.contains { $0.lowercased() == "close" }
+        guard trust.isKnown(host: authority) else { throw Problem(.invalidHost, "The gateway does not go by that name.") }
+        guard exchange.target.utf8.count <= limits.path else {
+            throw Problem(.uriTooLong, "The path and query take more than \(limits.path) bytes.")
+        }
+        guard exchange.target.utf8.first == UInt8(ascii: "/") else {
+            throw Problem(.invalidRequest, "The request target must be a path.")
+        }
     }
 
     /// Host and optional port: letters, digits and the few signs that names, addresses and ports are made of.
@@ -116,53 +146,42 @@ public struct HTTPEdge: Sendable {
             }
     }
 
-    // Bytes, not characters: finding where characters end costs more than all the rest of routing.
-    private static func path(_ target: String) -> Substring {
-        target[..<(target.utf8.firstIndex(of: UInt8(ascii: "?")) ?? target.endIndex)]
-    }
-
-    private static func query(_ target: String) -> Substring {
-        guard let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return "" }
-        return target[target.index(after: mark)...]
-    }
-
-    private static func bypassesCache(_ request: Request) -> Bool {
-        guard let field = request.headers[.cacheControl] else { return false }
-        return field.contains("no-cache") || field.contains("no-store")
-    }
-
-    // MARK: After the handler
-
-    private func finish(
-        _ reply: Reply, _ request: Request, id: RequestID, clock: inout StageClock, closes: Bool
-    ) -> (HTTPResponse, ResponseBody) {
-        var fields = HTTPFields()
-        fields.reserveCapacity(12)
-        fields.append(HTTPField(name: .date, value: date.now))
-        fields.append(HTTPField(name: .requestID, value: id.description))
-        fields.append(HTTPField(name: .cacheControl, value: reply.cacheControl.rawValue))
-        fields.append(HTTPField(name: .xContentTypeOptions, value: "nosniff"))
-        if let etag = reply.etag { fields.append(HTTPField(name: .eTag, value: etag)) }
-        if let tier = reply.tier { fields.append(HTTPField(name: .xCache, value: tier.rawValue)) }
-        for (name, value) in reply.extraFields { fields.append(HTTPField(name: name, value: value)) }
-        if closes { fields.append(HTTPField(name: .connection, value: "close")) }
-        clock.mark(.respond)
-        fields.append(HTTPField(name: .serverTiming, value: clock.serverTiming))
-        if let etag = reply.etag, let known = request.headers[.ifNoneMatch], Self.matches(known, etag) {
-            return (HTTPResponse(status: .notModified, headerFields: fields), ResponseBody())
+    /// Finds out on whose behalf a request comes that brings a credential.
+    private func authenticate(
+        _ exchange: inout Exchange, on route: Route, isSameSite: Bool, from address: ClientAddress
+    ) async throws(Problem) {
+        if !isSameSite, PresentedCredential.isCookieSigned(exchange.fields) {
+            throw Problem(.crossSite, "A request that a cookie signs must come from the site itself.")
         }
-        fields.append(HTTPField(name: .contentType, value: reply.contentType))
-        fields.append(HTTPField(name: .contentLength, value: String(reply.body.readableBytes)))
-        let body = request.method == .head ? ResponseBody() : ResponseBody(byteBuffer: reply.body)
-        return (HTTPResponse(status: reply.status, headerFields: fields), body)
+        do throws(Problem) {
+            guard let credential = try PresentedCredential.read(exchange.fields) else { return }
+            exchange.transport = credential.transport
+            guard let authenticator else { throw .unauthenticated }
+            exchange.principal = try await authenticator.principal(for: credential)
+        } catch {
+            guard route.toleratesDeadCredentials, error.code == .unauthenticated || error.code == .accountSuspended else { throw error }
+            exchange.transport = nil
+        }
+        if let rateLimiter, route.rate != .unlimited, exchange.principal != .anonymous {
+            exchange.rate = try await rateLimiter.count(route.rate, principal: exchange.principal, address: address) ?? exchange.rate
+        }
+    }
+}
+
+extension HTTPRequest.Method {
+    /// Whether it changes nothing (RFC 9110 §9.2.1).
+    var isSafe: Bool { self == .get || self == .head || self == .options }
+}
+
+extension RateLimiter {
+    /// Waits only where this process cannot say by itself.
+    fileprivate func count(_ rateClass: RateClass, address: ClientAddress) async throws(Problem) -> RateState? {
+        if case .admitted(let state) = try admitLocally(rateClass, address: address) { return state }
+        return try await admit(rateClass, address: address)
     }
 
-    /// If-None-Match compares weakly (RFC 9110 §13.1.2).
-    private static func matches(_ field: String, _ etag: String) -> Bool {
-        if field == etag || field == "*" { return true }
-        return field.split(separator: ",").contains { tag in
-            let tag = tag.drop { $0 == " " }
-            return (tag.hasPrefix("W/") ? tag.dropFirst(2) : tag).prefix { $0 != " " } == etag
-        }
+    fileprivate func count(_ rateClass: RateClass, principal: Principal, address: ClientAddress) async throws(Problem) -> RateState? {
+        if case .admitted(let state) = try admitLocally(rateClass, principal: principal, address: address) { return state }
+        return try await admit(rateClass, principal: principal, address: address)
     }
 }

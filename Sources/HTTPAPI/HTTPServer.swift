@@ -1,18 +1,41 @@
-import HTTPTypes
 import HummingbirdCore
+import HummingbirdTLS
 import Logging
 import NIOCore
-import NIOHTTPTypes
 import ServiceLifecycle
 
-/// The listening server: Hummingbird's HTTP/1.1 channel around an `HTTPEdge`, with every bound set.
+/// The listening server: Hummingbird's accept loop around an `HTTPEdge`, with every bound set.
 public struct HTTPServer: Sendable {
+    /// Where the certificate chain and its private key are, both in PEM.
+    public struct Certificate: Sendable {
+        public let chainPath: String
+        public let keyPath: String
+
+        public init(chainPath: String, keyPath: String) {
+            self.chainPath = chainPath
+            self.keyPath = keyPath
+        }
+
+        /// TLS 1.2 and 1.3, with what BoringSSL takes for good. Throws where a file cannot be read or is none.
+        fileprivate func configuration() throws -> TLSConfiguration {
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile(chainPath).map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: keyPath, format: .pem)))
+            configuration.minimumTLSVersion = .tlsv12
+            configuration.applicationProtocols = ["http/1.1"]
+            return configuration
+        }
+    }
+
     private let edge: HTTPEdge
     private let limits: EdgeLimits
+    private let tls: TLSConfiguration?
 
-    public init(edge: HTTPEdge, limits: EdgeLimits) {
+    /// Throws where the certificate cannot be used.
+    public init(edge: HTTPEdge, limits: EdgeLimits, certificate: Certificate? = nil) throws {
         self.edge = edge
         self.limits = limits
+        tls = try certificate?.configuration()
     }
 
     /// The service that listens until it is shut down gracefully: it stops accepting, and lets requests under way finish.
@@ -20,21 +43,16 @@ public struct HTTPServer: Sendable {
         host: String, port: Int, eventLoopGroup: any EventLoopGroup, logger: Logger,
         onListening: @escaping @Sendable (SocketAddress?) async -> Void
     ) throws -> any Service {
-        let idle = TimeAmount(limits.idle)
-        let builder = HTTPServerBuilder.http1(
-            configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [ConnectionGuard(patience: idle, unwantedBody: limits.unwantedBody)], idleTimeout: idle,
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: limits.headerField, maxHeaderListSize: limits.headerList, maxHeaderFieldCount: limits.headerCount)))
-        return try builder.buildServer(
-            configuration: ServerConfiguration(
-                address: .hostname(host, port: port), backlog: 4096,
-                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
-            eventLoopGroup: eventLoopGroup, logger: logger
-        ) { request, writer, channel in
-            try await edge.respond(to: request, writer, on: channel)
-        } onServerRunning: { channel in
-            await onListening(channel.localAddress)
+        let channel = EdgeChannel(edge: edge, limits: limits, counts: ConnectionCounts(most: limits.connectionsPerAddress))
+        let configuration = ServerConfiguration(
+            address: .hostname(host, port: port), backlog: 4096,
+            availableConnectionsDelegate: MaximumAvailableConnections(limits.connections))
+        func server(_ channel: some ServerChildChannel) -> any Service {
+            channel.server(
+                configuration: configuration, onServerRunning: { await onListening($0.localAddress) }, eventLoopGroup: eventLoopGroup,
+                logger: logger)
         }
+        guard let tls else { return server(channel) }
+        return server(try TLSChannel(channel, tlsConfiguration: tls))
     }
 }

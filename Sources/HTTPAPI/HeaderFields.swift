@@ -5,7 +5,9 @@ import Synchronization
 extension HTTPField.Name {
     private static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .via }
 
-    static let host = known("Host")
+    static let rateLimit = known("RateLimit")
+    static let rateLimitPolicy = known("RateLimit-Policy")
+    static let referrerPolicy = known("Referrer-Policy")
     static let requestID = known("X-Request-Id")
     static let serverTiming = known("Server-Timing")
     static let xCache = known("X-Cache")

@@ -77,17 +77,33 @@ public struct Route: Sendable {
 public struct Call: Sendable {
     public let id: RequestID
     public let principal: Principal
-    public let caller: Caller
     /// Percent-decoded path parameters, by their names in the route's path.
     public let parameters: [Substring: String]
     /// Whether the client asked to be served past every cache (`Cache-Control: no-cache`).
     public let bypassesCache: Bool
+    /// Whether a page of the gateway's own site made it, or of one that is trusted as much; true for what only reads. The edge refuses
+    /// whatever a cookie signs from elsewhere; what sets cookies for the first time has to ask.
+    public let isSameSite: Bool
     /// Ends a stage of the read path; the edge reads the result.
     public var clock: StageClock
 
+    let address: ClientAddress
+    let transport: Caller.Transport?
     let rawQuery: Substring
     let rawBody: ByteBuffer
     let fields: HTTPFields
+
+    /// Where the request comes from, for sessions and for the audit log.
+    public var caller: Caller {
+        let agent = (fields[.userAgent] ?? "").unicodeScalars.lazy.filter { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
+        return Caller(address: address, userAgent: String(String.UnicodeScalarView(agent.prefix(255))), transport: transport, request: id)
+    }
+
+    /// The value of a cookie; nil where it is absent, stands twice, or is longer than any of ours.
+    public func cookie(_ name: String) -> String? {
+        guard let field = fields[.cookie], case .value(let value) = CookieField.find(name, in: field) else { return nil }
+        return value.isEmpty || value.utf8.count > PresentedCredential.longest ? nil : value
+    }
 
     public func parameter(_ name: Substring) -> String { parameters[name] ?? "" }
 
@@ -127,6 +143,7 @@ public struct Reply: Sendable {
     /// The tier that a cached read came from.
     public var tier: CacheTier?
     public var extraFields: [(HTTPField.Name, String)]
+    public var cookies: [SetCookie] = []
 
     public enum CacheControl: String, Sendable {
         /// May be kept, must be asked about each time: what changes without notice.

@@ -1,0 +1,65 @@
+import HTTPTypes
+
+/// What the edge itself reads of a request's header, found in one pass over it. A field that may stand once and stands twice has both
+/// values, joined with a comma, which is none that is allowed.
+struct RequestFields {
+    var hasHost = false
+    var contentLength: String?
+    var contentType: String?
+    var hasTransferEncoding = false
+    var expect: String?
+    var connection: String?
+    var cacheControl: String?
+    var ifNoneMatch: String?
+    var authorization: String?
+    var cookie: String?
+    var origin: String?
+    var fetchSite: String?
+    var forwardedFor: String?
+    var requestedMethod: String?
+
+    init(_ fields: HTTPFields) {
+        for field in fields {
+            switch field.name.canonicalName {
+            case "host": hasHost = true
+            case "content-length": Self.add(field, to: &contentLength)
+            case "content-type": Self.add(field, to: &contentType)
+            case "transfer-encoding": hasTransferEncoding = true
+            case "expect": Self.add(field, to: &expect)
+            case "connection": Self.add(field, to: &connection)
+            case "cache-control": Self.add(field, to: &cacheControl)
+            case "if-none-match": Self.add(field, to: &ifNoneMatch)
+            case "authorization": Self.add(field, to: &authorization)
+            case "cookie": Self.add(field, to: &cookie, separator: "; ")
+            case "origin": Self.add(field, to: &origin)
+            case "sec-fetch-site": Self.add(field, to: &fetchSite)
+            case "x-forwarded-for": Self.add(field, to: &forwardedFor)
+            case "access-control-request-method": Self.add(field, to: &requestedMethod)
+            default: break
+            }
+        }
+    }
+
+    private static func add(_ field: HTTPField, to value: inout String?, separator: String = ", ") {
+        value = value.map { $0 + separator + field.value } ?? field.value
+    }
+
+    var hasBody: Bool { hasTransferEncoding || contentLength.map { $0 != "0" } ?? false }
+
+    var bypassesCache: Bool { cacheControl.map { $0.contains("no-cache") || $0.contains("no-store") } ?? false }
+
+    /// `Connection` is a list of tokens in any case (RFC 9110 §7.6.1).
+    var asksToClose: Bool {
+        connection.map { $0.split { $0 == "," || $0 == " " }.contains { $0.lowercased() == "close" } } ?? false
+    }
+
+    /// If-None-Match compares weakly (RFC 9110 §13.1.2).
+    func hasAlready(_ etag: String) -> Bool {
+        guard let ifNoneMatch else { return false }
+        if ifNoneMatch == etag || ifNoneMatch == "*" { return true }
+        return ifNoneMatch.split(separator: ",").contains { tag in
+            let tag = tag.drop { $0 == " " }
+            return (tag.hasPrefix("W/") ? tag.dropFirst(2) : tag).prefix { $0 != " " } == etag
+        }
+    }
+}
