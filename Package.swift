@@ -109,7 +109,8 @@ let package = Package(
             "Gateway",
             [
                 "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail",
-                "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", configuration, httpTypes, logging, nioCore, nioPosix,
+                "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", configuration,
+                httpTypes, logging, nioCore, nioPosix,
                 serviceLifecycle, unixSignals,
             ]),
         .executableTarget(
@@ -126,9 +127,12 @@ let package = Package(
         tests("ContractTests", ["Contract", "TestSupport"]),
         tests("JSONTests", ["Contract", "JSON", "TestSupport"]),
         tests("DataPlaneTests", ["Contract", "DataPlane", "TestSupport", nioCore]),
+        tests("AuditTests", ["Audit", "Contract", "PostgresClient"]),
         tests("BeatsTests", ["Beats", "Contract", "DataPlane", "JSON", "MongoClient", "TestSupport", nioCore]),
         tests("CatalogueTests", ["Catalogue", "Contract", "TestSupport"]),
+        tests("MailTests", ["Contract", "Credentials", "Mail", "TestSupport", nioCore]),
         tests("ObservabilityTests", ["Contract", "Observability", logging]),
+        tests("CredentialsTests", ["Contract", "Credentials", crypto]),
         tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "RateLimits"]),
         tests("HTTPAPITests", ["Contract", "HTTPAPI", httpTypes, nioCore]),
         tests("PostgresClientTests", ["PostgresClient"]),
@@ -144,7 +148,9 @@ let package = Package(
         tests(
             "FeatureIntegrationTests",
             [
-                "Beats", "Catalogue", "Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor", "RedisClient", "Schema",
+                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient",
+                "PostgresClient", "Reactor", "RedisClient",
+                "Schema",
                 "TestSupport", nioCore,
             ]),
     ]
