@@ -11,16 +11,18 @@ public struct SecondFactorService: Sendable {
     private let seal: Seal
     private let limiter: any RateLimiter
     private let audit: any AuditTrail
+    private let observer: any Observer
 
     public init(
         postgres: PostgresAccess, hasher: PasswordHasher, secret: IdentitySecret, limiter: any RateLimiter, audit: any AuditTrail,
-        timeout: Duration = .seconds(2)
+        observer: any Observer, timeout: Duration = .seconds(2)
     ) {
         store = SecondFactorStore(postgres: postgres, timeout: timeout)
         self.hasher = hasher
         seal = secret.seal(for: .oneTimeSecrets)
         self.limiter = limiter
         self.audit = audit
+        self.observer = observer
     }
 
     // MARK: Proving
@@ -72,7 +74,7 @@ public struct SecondFactorService: Sendable {
         try await check(password, account.id, standing, caller)
         let code = TimeBasedCode()
         let sealed: [UInt8]
-        do { sealed = try seal.seal(code.secret, at: account.id.description) } catch { throw .unexpected }
+        do throws(Seal.OpenError) { sealed = try seal.seal(code.secret, at: account.id.description) } catch { throw unexpected(error) }
         guard try await store.enrol(account.id, sealedSecret: sealed) else {
             throw Problem(.conflict, "This account has a second factor; remove it before enrolling another.")
         }
@@ -86,7 +88,9 @@ public struct SecondFactorService: Sendable {
         try await limiter.admit(.signIn, subject: "code:\(account.id)")
         let standing = try await store.standing(of: account.id)
         let nothing = Problem(.conflict, "No second factor waits to be confirmed; enrol one first.")
-        guard !standing.isConfirmed, let sealed = standing.sealedSecret, let secret = try open(sealed, of: account.id) else { throw nothing }
+        guard !standing.isConfirmed, let sealed = standing.sealedSecret, let secret = try open(sealed, of: account.id) else {
+            throw nothing
+        }
         guard let step = secret.step(of: code, at: .now, after: nil) else {
             throw .invalid([.init("code", "is not what the app shows now; check the clock of its device")])
         }
@@ -134,7 +138,16 @@ public struct SecondFactorService: Sendable {
     /// Nil where there is none. Throws `internal` where it does not open: `identity.secret` has been changed.
     private func open(_ sealed: [UInt8]?, of user: EntityID) throws(Problem) -> TimeBasedCode? {
         guard let sealed else { return nil }
-        do { return TimeBasedCode(secret: try seal.open(sealed, at: user.description)) } catch { throw .unexpected }
+        do throws(Seal.OpenError) {
+            return TimeBasedCode(secret: try seal.open(sealed, at: user.description))
+        } catch {
+            throw unexpected(error)
+        }
+    }
+
+    private func unexpected(_ error: Seal.OpenError) -> Problem {
+        observer.observe(.unexpectedError(id: nil, detail: "second factor: \(error)"))
+        return .unexpected
     }
 
     private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {

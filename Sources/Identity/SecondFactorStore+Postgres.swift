@@ -34,7 +34,8 @@ struct SecondFactorStore: Sendable {
     }
 
     func standing(of user: EntityID) async throws(Problem) -> Standing {
-        guard let standing = try await postgres.rows(Self.standing, [.uuid(user.rawValue)], as: .authenticator, within: timeout).first else {
+        guard let standing = try await postgres.rows(Self.standing, [.uuid(user.rawValue)], as: .authenticator, within: timeout).first
+        else {
             throw .notFound("user")
         }
         return standing

@@ -51,6 +51,10 @@ public struct SessionRoutes: Sendable {
             code: input.text("code", 1...64))
         let inCookies = input.bool("cookies") ?? false
         try input.check()
+        // Or another site could sign a visitor in to an account of its own (https://owasp.org/www-community/attacks/csrf, "login CSRF").
+        guard !inCookies || call.isSameSite else {
+            throw Problem(.crossSite, "Cookies are set for pages of this site alone; sign in without cookies.")
+        }
         call.clock.mark(.parse)
         let signedIn = try await signIn.signIn(attempt, caller: call.caller)
         call.clock.mark(.fetch)
@@ -72,7 +76,7 @@ public struct SessionRoutes: Sendable {
         let shown = try Self.refreshToken(&call)
         try await service.logout(call.principal.account, refreshToken: shown.token, caller: call.caller)
         var reply = Reply.done
-        reply.extraFields = SessionCookies.cleared
+        reply.cookies = [.removing(SessionCookie.access), .removing(SessionCookie.refresh)]
         return reply
     }
 
@@ -82,14 +86,19 @@ public struct SessionRoutes: Sendable {
         let token = input.text("refreshToken", 1...100)
         try input.check()
         if let token { return (token, false) }
-        let cookie = call.cookie(CookieName.refresh)
+        let cookie = call.cookie(SessionCookie.refresh)
         return (cookie, cookie != nil)
     }
 
     /// The answer of whatever signs somebody in.
     static func reply(_ signedIn: SignedIn, inCookies: Bool) -> Reply {
         var reply = Reply.json(signedIn.json(withRefreshToken: !inCookies))
-        if inCookies { reply.extraFields = SessionCookies.set(signedIn) }
+        if inCookies {
+            reply.cookies = [
+                SetCookie(SessionCookie.access, signedIn.accessToken, lifetime: signedIn.lifetime),
+                SetCookie(SessionCookie.refresh, signedIn.refreshToken.secret, lifetime: signedIn.idleLifetime),
+            ]
+        }
         return reply
     }
 

@@ -5,8 +5,8 @@ import Contract
 /// The process takes requests from Redis in bulk (a lease) and spends them by itself, so that most requests cost no round trip. What is
 /// spent was taken before: in any stretch of time all instances together admit no more than the rule says and what they held when it
 /// began. What one holds the others lack. Both are bounded: a lease is at most a sixteenth of the limit, and is spent for a second; then
-/// the rest goes back with the next request, or comes back by itself at the rule's rate. Leases begin with one request and double while
-/// they are used up in time, so for those who come seldom nothing is held.
+/// the rest goes back with the next request, or comes back by itself at the rule's rate. Leases begin with one request, double while they
+/// are used up in half their time, and shrink to what was used: for those who come seldom nothing is held.
 ///
 /// Beside that the process counts what it admits itself: all there is while Redis is away, and what an emptied Redis cannot forget.
 struct Standing: Sendable, Equatable {
@@ -56,10 +56,10 @@ struct Standing: Sendable, Equatable {
         let elapsed = leasedAt == .min ? .max : now - leasedAt
         if elapsed > 2 * Self.lifetime {
             leaseSize = 1
-        } else if lease == 0, elapsed < Self.lifetime {
+        } else if lease > 0 {
+            leaseSize = max(1, leaseSize - lease)
+        } else if elapsed < Self.lifetime / 2 {
             leaseSize = min(leaseSize * 2, max(1, rule.limit / Self.share))
-        } else if lease > leaseSize / 2 {
-            leaseSize = max(1, leaseSize / 2)
         }
         // While it was held, some of it came back to Redis by itself.
         let back = isBacked ? max(0, lease - Int(elapsed / rule.interval) - 1) : 0
