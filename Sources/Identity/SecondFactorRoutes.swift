@@ -1,5 +1,7 @@
 import Contract
+import Credentials
 import HTTPAPI
+import HTTPTypes
 import JSON
 
 /// The second factor of the account that asks.

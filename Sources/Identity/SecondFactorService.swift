@@ -115,6 +115,9 @@ public struct SecondFactorService: Sendable {
         try await note("second_factor_disabled", .warning, account.id, caller)
     }
 
+    /// Whether signing in to the account takes a code. Throws `storeUnavailable` or `overloaded`.
+    func isEnabled(for user: EntityID) async throws(Problem) -> Bool { try await store.standing(of: user).isConfirmed }
+
     /// Whether the account has a second factor, and how many recovery codes are left.
     func status(of account: Account) async throws(Problem) -> (isEnabled: Bool, recoveryCodesLeft: Int) {
         let standing = try await store.standing(of: account.id)
@@ -123,14 +126,19 @@ public struct SecondFactorService: Sendable {
 
     // MARK: What all of it needs
 
-    /// A stolen access token alone must not change how its account proves itself (OWASP ASVS 5.0, 7.5.1).
+    /// Before whatever changes how an account proves itself: a stolen access token alone must not (OWASP ASVS 5.0, 7.5.1). Throws
+    /// `invalid` where `password` is not that of an account that has one; `rateLimited`, `storeUnavailable` or `overloaded`.
+    func checkPassword(_ password: String, of user: EntityID, caller: Caller) async throws(Problem) {
+        try await check(password, user, try await store.standing(of: user), caller)
+    }
+
     private func check(
         _ password: String, _ user: EntityID, _ standing: SecondFactorStore.Standing, _ caller: Caller
     ) async throws(Problem) {
         guard let hash = standing.passwordHash else { return }
         try await limiter.admit(.signIn, subject: "password:\(user)")
         guard try await hasher.verify(password, against: hash).matches else {
-            try await note("password_check_failed", .warning, user, caller)
+            try await note("password_refused", .warning, user, caller)
             throw .invalid([.init("password", "is not the password of this account")])
         }
     }

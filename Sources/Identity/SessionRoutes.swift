@@ -1,4 +1,5 @@
 import Contract
+import Credentials
 import DataPlane
 import HTTPAPI
 import JSON
@@ -75,9 +76,7 @@ public struct SessionRoutes: Sendable {
         _ = try call.query(allowed: [])
         let shown = try Self.refreshToken(&call)
         try await service.logout(call.principal.account, refreshToken: shown.token, caller: call.caller)
-        var reply = Reply.done
-        reply.cookies = [.removing(SessionCookie.access), .removing(SessionCookie.refresh)]
-        return reply
+        return .signedOut
     }
 
     /// The one in the body, or else the one in the cookie.
@@ -146,5 +145,14 @@ public struct SessionRoutes: Sendable {
         let account = try await service.account(of: call.account())
         call.clock.mark(.fetch)
         return .json(account.json)
+    }
+}
+
+extension Reply {
+    /// Done, and the session's cookies are taken away.
+    static var signedOut: Reply {
+        var reply = Reply.done
+        reply.cookies = [.removing(SessionCookie.access), .removing(SessionCookie.refresh)]
+        return reply
     }
 }

@@ -1,7 +1,7 @@
 import Contract
 import Credentials
 import DataPlane
-import JSON
+import PostgresClient
 
 /// Opens, refreshes, lists and ends sessions. That a session has ended is in Postgres before the answer goes out, and Postgres is asked
 /// for every request: it is over for every instance at once.
