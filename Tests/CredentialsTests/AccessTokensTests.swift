@@ -17,7 +17,8 @@ private final class TestClock: Sendable {
 @Suite struct AccessTokensTests {
     private let clock = TestClock()
     private let key = SigningKey()
-    private let (user, session) = (EntityID.now, EntityID.now)
+    private let user = EntityID.now
+    private let session = EntityID.now
 
     private func tokens(issuer: String = "kababeat", audience: String = "clients", _ keys: [SigningKey]? = nil) async -> AccessTokens {
         let clock = clock
@@ -62,8 +63,10 @@ private final class TestClock: Sendable {
 
     @Test func aTokenIsOfTypeAccessTokenAndNamesItsKeyAndNothingOfItsAccount() async throws {
         let token = try await tokens().issue(user: user, session: session)
-        let parts = try token.split(separator: ".").prefix(2).map { part in
-            try #require(try JSONSerialization.jsonObject(with: Data(try #require(Base64URL.decode(part)))) as? [String: Any])
+        var parts: [[String: Any]] = []
+        for part in token.split(separator: ".").prefix(2) {
+            let bytes = try #require(Base64URL.decode(part))
+            parts.append(try #require(try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]))
         }
         #expect(parts[0]["typ"] as? String == "at+jwt" && parts[0]["alg"] as? String == "ES256" && parts[0]["kid"] as? String == key.id)
         #expect(Set(parts[1].keys) == ["iss", "aud", "sub", "sid", "iat", "exp", "jti"])
