@@ -7,10 +7,10 @@ import NIOCore
 /// A member that is absent is nil. One that is `null` is a complaint unless the caller asks for `isNull` first: where it means
 /// something, it means that the value is taken away.
 public struct BodyInput: Sendable {
-    private var members: [String: JSONValue]
+    private(set) var members: [String: JSONValue]
     private var problems: [Problem.Field] = []
     /// `metadata.` for the members of the member `metadata`.
-    private let prefix: String
+    let prefix: String
 
     /// Complaints at most; a body that is wrong all over need not be answered with a list as long.
     private static let mostComplaints = 50
@@ -29,7 +29,7 @@ public struct BodyInput: Sendable {
         try check()
     }
 
-    private init(_ members: [String: JSONValue], prefix: String, allowed: [String]) {
+    init(_ members: [String: JSONValue], prefix: String, allowed: [String]) {
         self.members = members
         self.prefix = prefix
         for name in members.keys.sorted() where !allowed.contains(name) {

@@ -9,14 +9,6 @@ struct Registration: Sendable {
     let displayName: String?
 }
 
-/// A member of a change: absent, `null`, or a new value.
-enum Change<Value: Sendable & Equatable>: Sendable, Equatable {
-    case keep, clear
-    case set(Value)
-
-    var value: Value? { if case .set(let value) = self { value } else { nil } }
-}
-
 /// What a profile change changes; what it does not name stays.
 struct ProfileChange: Sendable {
     var displayName = Change<String>.keep
@@ -45,31 +37,6 @@ extension BodyInput {
         guard !text.isEmpty else { return nil }
         if let complaint = Username.complaint(text) {
             complain(name, complaint)
-            return nil
-        }
-        return text
-    }
-
-    /// A member that may be kept, cleared or set.
-    fileprivate mutating func change(_ name: String, _ read: (inout BodyInput) -> String?) -> Change<String> {
-        if !has(name) { return .keep }
-        if isNull(name) { return .clear }
-        return read(&self).map { .set($0) } ?? .keep
-    }
-
-    /// A text that is more than spaces.
-    fileprivate mutating func visibleText(_ name: String, longest: Int, lines: Bool = false) -> String? {
-        guard let text = text(name, 1...longest, lines: lines) else { return nil }
-        let trimmed = text.trimmed
-        if trimmed.isEmpty { complain(name, "must not be blank") }
-        return trimmed.isEmpty ? nil : trimmed
-    }
-
-    /// The address of a page or picture that any browser may be sent to.
-    fileprivate mutating func webAddress(_ name: String, longest: Int) -> String? {
-        guard let text = text(name, 1...longest) else { return nil }
-        if !WebAddress.isPublic(text) {
-            complain(name, "must be an https address such as https://example.org/picture.jpg")
             return nil
         }
         return text
@@ -153,50 +120,9 @@ enum ProfileMembers {
     static let preferences = ["language", "currency"] + switches + choices.map(\.0) + tastes
 }
 
-/// Addresses that are given out to every viewer's browser.
-enum WebAddress {
-    /// Whether it is an absolute `https` URL (RFC 3986) of a named host: no credentials, no bare address, nothing that needs escaping in
-    /// HTML or a header.
-    static func isPublic(_ text: String) -> Bool {
-        guard text.hasPrefix("https://") else { return false }
-        let rest = text.dropFirst("https://".count)
-        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
-        let parts = authority.split(separator: ":", omittingEmptySubsequences: false)
-        guard let host = parts.first, parts.count <= 2, isHostName(host) else { return false }
-        if parts.count == 2 { guard let port = UInt16(parts[1]), port > 0 else { return false } }
-        return rest.utf8.allSatisfy { byte in
-            isAlphanumeric(byte) || "-._~:/?#[]@!$&'()*+,;=%".utf8.contains(byte)
-        }
-    }
-
-    private static func isHostName(_ host: Substring) -> Bool {
-        let labels = host.split(separator: ".", omittingEmptySubsequences: false)
-        let isNamed = labels.last?.utf8.contains { !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ?? false
-        return host.utf8.count <= 253 && labels.count >= 2 && isNamed
-            && labels.allSatisfy { label in
-                (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                    && label.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
-            }
-    }
-
-    static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-        default: false
-        }
-    }
-}
-
 extension EmailAddress {
     /// No mail that a stranger asks for goes to a host of the network that the gateway is in.
     fileprivate var hasTopLevelDomain: Bool {
         description.split(separator: "@").last.map { $0.contains(".") } ?? false
-    }
-}
-
-extension String {
-    /// Without the white space around it.
-    var trimmed: String {
-        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 }
