@@ -1,3 +1,4 @@
+import Audit
 import Beats
 import Catalogue
 import Contract
@@ -23,6 +24,7 @@ public enum Commands {
         guard pending.isEmpty else {
             throw Failure(description: "the databases lack \(pending.joined(separator: ", ")); run `kababeat migrate` first")
         }
+        try await gateway.prepare()
         let group = ServiceGroup(
             configuration: .init(
                 services: [gateway], gracefulShutdownSignals: [.sigint, .sigterm],
@@ -81,7 +83,38 @@ public enum Commands {
         }
     }
 
-    private static func errorLog() -> any Observer {
+    /// Walks the audit log's chain. `link` is the last one of an earlier walk; `onProgress` hears links walked and the fraction of all.
+    /// Answers what holds; throws what does not.
+    public static func verifyAudit(
+        _ settings: Settings, after link: String?, onProgress: @escaping @Sendable (Int, Double) -> Void
+    ) async throws -> String {
+        let anchor = try link.map { link in
+            guard let anchor = AuditAnchor(link) else { throw Failure(description: "\(link) is no NUMBER:HASH, as this command prints it") }
+            return anchor
+        }
+        let observer = errorLog()
+        let stores = try Stores(settings, observer: observer)
+        let outcome: Result<AuditVerification, Problem>
+        do throws(Problem) {
+            let verifier = AuditVerifier(postgres: PostgresAccess(stores.postgres, observer: observer))
+            outcome = .success(
+                try await verifier.run(anchor: anchor) { links, all in onProgress(Int(links), Double(links) / Double(max(all, 1))) })
+        } catch {
+            outcome = .failure(error)
+        }
+        await stores.shutdown()
+        switch outcome {
+        case .failure(let problem): throw Failure(description: problem.detail)
+        case .success(let found):
+            if let fault = found.fault {
+                throw Failure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
+            }
+            let head = found.links == 0 ? "" : "; the last is \(found.links):\(found.head)"
+            return "\(found.links) entries are as they were sealed, \(found.waiting) are not yet sealed\(head)"
+        }
+    }
+
+    static func errorLog() -> any Observer {
         EventLogger(Logger(label: "kababeat") { JSONLogHandler(label: $0, level: .warning) })
     }
 }

@@ -1,3 +1,4 @@
+import Audit
 import Beats
 import Contract
 import DataPlane
@@ -18,6 +19,7 @@ public struct GatewayService: Service {
     private let stores: Stores
     private let cache: EntityCache
     private let relay: OutboxRelay
+    private let sealer: AuditSealer
     private let edge: HTTPEdge
     private let limits: EdgeLimits
     private let logger: Logger
@@ -46,6 +48,8 @@ public struct GatewayService: Service {
         let beats = BeatService(cache: cache, postgres: postgres, mongo: mongo, observer: late)
         listeners.add { users.heard($0) }
         listeners.add { beats.heard($0) }
+        let audit = AuditStore(postgres: postgres, observer: late)
+        sealer = AuditSealer(postgres: postgres, observer: late)
         relay = OutboxRelay(
             postgres: postgres, projectors: [BeatProjector(postgres: postgres, mongo: mongo)], cache: cache, observer: late)
 
@@ -55,7 +59,8 @@ public struct GatewayService: Service {
         }
         let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
         routes =
-            BeatRoutes(service: beats, creators: users).routes + UserRoutes(service: users).routes + health.routes
+            BeatRoutes(service: beats, creators: users).routes + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
+            + health.routes
         var limits = EdgeLimits()
         limits.connections = settings.httpConnections
         limits.requestsInFlight = settings.httpRequests
@@ -97,9 +102,11 @@ public struct GatewayService: Service {
             observer.observe(.lifecycle("listening on http://\(address?.description ?? "?")"))
         }
         let relayTask = Task { await relay.run() }
+        let sealTask = Task { await sealer.run() }
         let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
         defer {
             relay.stop()
+            sealTask.cancel()
             listenTask.cancel()
         }
         var configuration = ServiceGroupConfiguration(services: [server], logger: logger)
@@ -113,7 +120,9 @@ public struct GatewayService: Service {
             )
         }
         relay.stop()
+        sealTask.cancel()
         await relayTask.value
+        await sealTask.value
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))
     }

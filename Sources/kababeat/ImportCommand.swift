@@ -12,12 +12,12 @@ struct ImportCommand: AsyncParsableCommand {
     @Flag(help: "Report lines that cannot be imported, and go on.") var skipInvalid = false
 
     func run() async throws {
-        let display = ProgressDisplay()
+        let display = ProgressDisplay(unit: "lines")
         let path = file
         let onInvalid: @Sendable (Int, String) -> Void = { number, reason in display.line("\(path):\(number): \(reason)") }
         let summary = try await Commands.importCatalogue(
             try options.load(), path: path, onInvalid: skipInvalid ? onInvalid : nil
-        ) { lines, fraction in display.update(lines: lines, fraction: fraction) }
+        ) { lines, fraction in display.update(count: lines, fraction: fraction) }
         display.finish()
         print(summary)
     }

@@ -25,7 +25,10 @@ struct KababeatCommand: AsyncParsableCommand {
         commandName: "kababeat",
         abstract: "One HTTP API over PostgreSQL, MongoDB and Redis, for music marketplaces.",
         discussion: "Settings come from flags, from KABABEAT_... in the environment, and from --settings FILE, in this order.",
-        subcommands: [ServeCommand.self, MigrateCommand.self, ImportCommand.self, ConfigCommand.self])
+        subcommands: [
+            ServeCommand.self, MigrateCommand.self, ImportCommand.self, AuditCommand.self, KeysCommand.self,
+            ServiceKeyCommand.self, ConfigCommand.self,
+        ])
 }
 
 /// What every command takes.

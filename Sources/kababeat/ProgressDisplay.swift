@@ -10,17 +10,21 @@ final class ProgressDisplay: Sendable {
 
     private let start = ContinuousClock.now
     private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let unit: String
     private let state = Mutex(State())
 
-    func update(lines: Int, fraction: Double) {
+    /// `unit` is what is counted, in the plural.
+    init(unit: String) { self.unit = unit }
+
+    func update(count: Int, fraction: Double) {
         state.withLock { state in
             guard ContinuousClock.now - state.shown > (isTerminal ? .milliseconds(100) : .seconds(2)) else { return }
             state.shown = .now
             state.isDirty = true
             let elapsed = Double((ContinuousClock.now - start).components.seconds) + 0.001
-            let rate = Int(Double(lines) / max(elapsed, 1))
+            let rate = Int(Double(count) / max(elapsed, 1))
             let left = fraction > 0 ? Int(elapsed / fraction * (1 - fraction)) : 0
-            let numbers = "\(Int(fraction * 100)) %  \(lines) lines  \(rate)/s  \(left) s left"
+            let numbers = "\(Int(fraction * 100)) %  \(count) \(unit)  \(rate)/s  \(left) s left"
             if isTerminal {
                 let width = 30
                 let filled = Int(fraction * Double(width))

@@ -51,12 +51,12 @@ struct SchemaFixture: Sendable {
     }
 
     /// Lends a client that logs in as the gateway does.
-    func asGateway(_ body: (PostgresClient) async throws -> Void) async throws {
+    func asGateway(connections: Int = 2, _ body: (PostgresClient) async throws -> Void) async throws {
         let server = try ServerAddress()
         let client = PostgresClient(
             PostgresConfiguration(
                 host: server.host, port: server.port, user: Self.gatewayRole, password: Self.gatewayPassword, database: database,
-                connections: 2), reactor: Self.reactor)
+                connections: connections), reactor: Self.reactor)
         do {
             try await body(client)
         } catch {
