@@ -144,7 +144,7 @@ public struct SessionRoutes: Sendable {
         call.clock.mark(.parse)
         let account = try await service.account(of: call.account())
         call.clock.mark(.fetch)
-        return .json(account.json)
+        return .account(account)
     }
 }
 
