@@ -95,12 +95,12 @@ let package = Package(
 
         // MARK: Features: none imports another
         library("Audit", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", crypto]),
-        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", nioCore]),
+        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", httpTypes, nioCore]),
         library(
             "Identity",
             [
                 "Contract", "Credentials", "DataPlane", "HTTPAPI", "JSON", "Mail", "PostgresClient", asyncHTTPClient, crypto, httpTypes,
-                jwtKit, nioCore,
+                jwtKit, nioCore, nioHTTP1,
             ]),
         library("Catalogue", ["Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor"]),
 

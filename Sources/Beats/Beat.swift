@@ -1,6 +1,11 @@
 import Contract
 
-/// What Postgres knows of a published beat: what is bought, sold and permitted, and who made it.
+/// Where a beat is in its life; everybody may see it while it is published.
+public enum BeatStatus: String, Sendable, CaseIterable {
+    case draft, published, archived
+}
+
+/// What Postgres knows of a beat: what is bought, sold and permitted, and who made it.
 public struct BeatCore: Sendable, Equatable {
     public struct Creator: Sendable, Equatable {
         public let id: EntityID
@@ -20,6 +25,7 @@ public struct BeatCore: Sendable, Equatable {
     public let creator: Creator
     public let createdAt: Timestamp
     public let updatedAt: Timestamp
+    public var status = BeatStatus.published
 }
 
 /// What each licence costs; nil where it is not on sale. All in one currency.

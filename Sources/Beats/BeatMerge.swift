@@ -1,7 +1,7 @@
 import Contract
 import JSON
 
-/// Joins what the stores said of one beat into the bytes that everybody may read. Pure: no store, no clock.
+/// Joins what the stores said of one beat into the bytes that everybody may read who may see the beat. Pure: no store, no clock.
 enum BeatMerge {
     /// `content` is nil where MongoDB has none; `sources` is written only where something is not fresh.
     static func beat(_ core: BeatCore, _ content: BeatContent?, sources: Sources = .fresh) -> [UInt8] {
@@ -12,7 +12,7 @@ enum BeatMerge {
             json.key("version")
             json.integer(core.version)
             json.key("status")
-            json.string("published")
+            json.string(core.status.rawValue)
             json.key("title")
             json.string(core.title)
             if let description = core.description {

@@ -3,7 +3,8 @@ import DataPlane
 import HTTPAPI
 import JSON
 
-/// What everybody may read of beats.
+/// What everybody may read of beats. A beat that is not published is there for those who may see it, and what a single beat is to an
+/// account that asks stands in the answer's `viewer`.
 ///
 /// | method | path | policy |
 /// | --- | --- | --- |
@@ -39,10 +40,16 @@ public struct BeatRoutes: Sendable {
         _ = try call.query(allowed: [])
         guard let id = EntityID(call.parameter("id")) else { throw .notFound("beat") }
         call.clock.mark(.parse)
-        let lookup = try await service.beat(id, bypassingCache: call.bypassesCache)
+        let account = call.principal.account
+        let lookup =
+            if let account {
+                try await service.beat(id, for: account, bypassingCache: call.bypassesCache)
+            } else {
+                try await service.beat(id, bypassingCache: call.bypassesCache)
+            }
         call.clock.mark(.fetch)
         guard let bytes = lookup.body.bytes else { throw .notFound("beat") }
-        return Reply(body: bytes, etag: lookup.body.etag, cacheControl: .revalidate, tier: lookup.tier)
+        return Reply(body: bytes, etag: lookup.body.etag, cacheControl: account == nil ? .revalidate : .never, tier: lookup.tier)
     }
 
     private func list(_ call: inout Call) async throws(Problem) -> Reply {

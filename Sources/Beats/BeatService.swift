@@ -22,6 +22,9 @@ public final class BeatService: Sendable {
     private let cache: EntityCache
     private let details: BatchLoader<EntityID, CachedBody>
     private let summaries: BatchLoader<EntityID, CachedBody>
+    private let cores: BeatCoreStore
+    private let contents: BeatContentStore
+    private let viewers: BeatViewerStore
     private let search: BeatSearchStore
     private let pages = PageCache<BeatSearchPlan, BeatSearchPage>(capacity: 4096, lifetime: .seconds(2))
     private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))
@@ -37,6 +40,8 @@ public final class BeatService: Sendable {
         summaries = BatchLoader(kind: "beat_summary", observer: observer) { ids throws(Problem) in
             try await Self.load(ids, .summary, cores, contents)
         }
+        (self.cores, self.contents) = (cores, contents)
+        viewers = BeatViewerStore(postgres: postgres, timeout: timeouts.postgres)
         search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
     }
 
@@ -60,6 +65,22 @@ public final class BeatService: Sendable {
         }
         guard lookup.body.exists else { throw .notFound("beat") }
         return lookup
+    }
+
+    /// A beat as one account sees it, with the `viewer` member: the public detail where it is published, else what the account's own
+    /// row security shows, past every cache and kept in none. Throws what `beat(_:bypassingCache:)` throws.
+    func beat(_ id: EntityID, for account: Account, bypassingCache: Bool) async throws(Problem) -> Lookup {
+        guard let viewer = try await viewers.viewer(of: id, account) else { throw .notFound("beat") }
+        let lookup = viewer.isPublished ? try await beat(id, bypassingCache: bypassingCache) : try await unpublished(id, account)
+        guard let bytes = lookup.body.bytes else { throw .notFound("beat") }
+        let body = CachedBody(version: lookup.body.version, json: viewer.splice(into: bytes), isComplete: lookup.body.isComplete)
+        return Lookup(tier: lookup.tier, body: body)
+    }
+
+    private func unpublished(_ id: EntityID, _ account: Account) async throws(Problem) -> Lookup {
+        async let found = Self.outcome([id], .full, contents)
+        guard let core = try await cores.core(id, for: account) else { throw .notFound("beat") }
+        return Lookup(tier: .miss, body: Self.body(core, await found.map { $0[id] }))
     }
 
     // MARK: Lists

@@ -2,21 +2,25 @@ import Contract
 import DataPlane
 import PostgresClient
 
-/// Reads cores of published beats. Postgres decides what anybody may see: the query runs as the anonymous principal.
+/// Reads cores of beats. Postgres decides who may see which: published ones are read as the anonymous principal, any other as the
+/// account that asks.
 struct BeatCoreStore: Sendable {
     let postgres: PostgresAccess
     /// What one look-up may take.
     let timeout: Duration
 
-    private static let select = PostgresStatement<BeatCore>(
-        """
+    private static let columns = """
         SELECT beats.id, beats.version, beats.title, beats.description, beats.is_featured, beats.currency,
                beats.price_basic, beats.price_premium, beats.price_exclusive, beats.created_at, beats.updated_at,
-               users.id, users.username, users.display_name, users.avatar_url, users.is_verified
+               users.id, users.username, users.display_name, users.avatar_url, users.is_verified, beats.status
         FROM beats JOIN users ON users.id = beats.creator_id
-        WHERE beats.id = ANY($1) AND beats.status = 'published'
         """
-    ) { row throws(PostgresError) in
+    private static let select = PostgresStatement<BeatCore>(
+        "\(columns) WHERE beats.id = ANY($1) AND beats.status = 'published'", decode: core)
+    private static let selectAny = PostgresStatement<BeatCore>(
+        "\(columns) WHERE beats.id = $1 AND beats.deleted_at IS NULL", decode: core)
+
+    private static func core(_ row: borrowing PostgresRow) throws(PostgresError) -> BeatCore {
         let code = try row.text(5)
         let currency = Currency(code: code) ?? .usd
         return BeatCore(
@@ -28,7 +32,8 @@ struct BeatCoreStore: Sendable {
                 id: EntityID(rawValue: try row.uuid(11)), username: try row.text(12), displayName: try row.textOrNil(13),
                 avatarURL: try row.textOrNil(14), isVerified: try row.bool(15)),
             createdAt: Timestamp(microseconds: try row.timestampMicroseconds(9)),
-            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(10)))
+            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(10)),
+            status: BeatStatus(rawValue: try row.text(16)) ?? .archived)
     }
 
     private static func money(_ row: borrowing PostgresRow, _ column: Int, _ currency: Currency) throws(PostgresError) -> Money? {
@@ -41,5 +46,10 @@ struct BeatCoreStore: Sendable {
         let cores = try await postgres.rows(
             Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
         return Dictionary(cores.map { ($0.id, $0) }) { first, _ in first }
+    }
+
+    /// A beat in whatever status, if the account may see it. Throws `storeUnavailable` or `overloaded`.
+    func core(_ id: EntityID, for account: Account) async throws(Problem) -> BeatCore? {
+        try await postgres.rows(Self.selectAny, [.uuid(id.rawValue)], as: PostgresSettings(.account(account)), within: timeout).first
     }
 }

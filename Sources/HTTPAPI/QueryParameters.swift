@@ -8,13 +8,14 @@ public struct QueryParameters: Sendable {
     /// A cursor may hold a title of 255 characters of up to four bytes, in Base64.
     private static let longestValue = 2048
 
-    init(_ raw: Substring, allowed: [String]) throws(Problem) {
+    init(_ raw: Substring, allowed: [String], ignoringOthers: Bool = false) throws(Problem) {
         for pair in raw.split(separator: "&", omittingEmptySubsequences: true) {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard let name = PercentEncoding.decode(parts[0], plusIsSpace: true),
                 let value = PercentEncoding.decode(parts.count > 1 ? parts[1] : "", plusIsSpace: true)
             else { throw Problem(.invalidRequest, "The query is not percent-encoded UTF-8.") }
             guard allowed.contains(name) else {
+                if ignoringOthers { continue }
                 throw Problem(
                     .unknownParameter, "A query parameter is not known here.",
                     fields: [.init(Self.shown(name), "is not one of: \(allowed.isEmpty ? "none" : allowed.joined(separator: ", "))")])

@@ -125,9 +125,10 @@ public struct Call: Sendable {
     /// The body's members. Throws `invalidBody`, or `invalid` where one is not in `allowed`.
     public func input(allowed: [String]) throws(Problem) -> BodyInput { try BodyInput(rawBody, allowed: allowed) }
 
-    /// The query's parameters. Throws where one is not in `allowed`, stands twice, or is not valid percent-encoded UTF-8.
-    public func query(allowed: [String]) throws(Problem) -> QueryParameters {
-        try QueryParameters(rawQuery, allowed: allowed)
+    /// The query's parameters. Throws where one is not in `allowed`, unless others may add some of their own; where one stands twice, or
+    /// is not valid percent-encoded UTF-8.
+    public func query(allowed: [String], ignoringOthers: Bool = false) throws(Problem) -> QueryParameters {
+        try QueryParameters(rawQuery, allowed: allowed, ignoringOthers: ignoringOthers)
     }
 }
 

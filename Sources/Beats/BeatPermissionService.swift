@@ -1,0 +1,96 @@
+import Contract
+import DataPlane
+
+/// Shares beats that are not everybody's: the owner invites, the invited accept, either ends it. Each change is accounted for.
+public final class BeatPermissionService: Sendable {
+    /// Accounts that one beat can be shared with.
+    static let mostOfBeat = 100
+
+    private let store: BeatPermissionStore
+    private let accounts: any CreatorDirectory
+    private let audit: any AuditTrail
+
+    public init(postgres: PostgresAccess, accounts: any CreatorDirectory, audit: any AuditTrail, timeout: Duration = .seconds(2)) {
+        store = BeatPermissionStore(postgres: postgres, timeout: timeout)
+        self.accounts = accounts
+        self.audit = audit
+    }
+
+    /// All of a beat, for its owner. Throws `notFound` where the account may not see the beat, `forbidden` where it is another's;
+    /// `storeUnavailable` or `overloaded`.
+    func permissions(of beat: EntityID, for account: Account) async throws(Problem) -> [BeatPermission] {
+        guard let owner = try await store.owner(of: beat, for: account) else { throw .notFound("beat") }
+        guard owner == account.id else { throw .forbidden }
+        return try await store.permissions(of: beat, limit: Self.mostOfBeat, for: account)
+    }
+
+    /// Invites an account, named by its id or its username. Throws `notFound` or `forbidden` as `permissions(of:for:)` does, `invalid`
+    /// where there is no such account or it is the owner's own, `conflict` where it was invited before or the beat is shared with too
+    /// many; `storeUnavailable` or `overloaded`.
+    func invite(
+        _ person: String, as level: BeatPermission.Level, to beat: EntityID, by account: Account, caller: Caller
+    ) async throws(Problem) -> BeatPermission {
+        // Before anything is said of the account: whoever does not own the beat learns nothing here.
+        guard let owner = try await store.owner(of: beat, for: account) else { throw .notFound("beat") }
+        guard owner == account.id else { throw .forbidden }
+        guard let id = try await accounts.account(person) else { throw .invalid([.init("user", "is no account")]) }
+        guard id != account.id else { throw .invalid([.init("user", "is the owner of this beat")]) }
+        let permission = try await store.invite(id, as: level, to: beat, most: Self.mostOfBeat, by: account)
+        try await record("beat_permission_offered", beat, account, caller, level.rawValue, id)
+        return permission
+    }
+
+    /// Accepts the account's invitation; accepting twice changes nothing. Throws `notFound` where there is none; `storeUnavailable` or
+    /// `overloaded`.
+    func accept(_ beat: EntityID, for account: Account, caller: Caller) async throws(Problem) -> BeatPermission {
+        guard let (permission, isNew) = try await store.accept(beat, for: account) else { throw .notFound("invitation") }
+        if isNew { try await record("beat_permission_accepted", beat, account, caller, permission.level.rawValue, account.id) }
+        return permission
+    }
+
+    /// Ends a permission or withdraws an invitation: the owner anybody's, everybody else the own one. Throws `notFound` where there is
+    /// nothing that the account may end; `storeUnavailable` or `overloaded`.
+    func remove(_ person: EntityID, from beat: EntityID, by account: Account, caller: Caller) async throws(Problem) {
+        guard let wasAccepted = try await store.remove(person, from: beat, by: account) else { throw .notFound("permission") }
+        try await record("beat_permission_removed", beat, account, caller, wasAccepted ? "accepted" : "invited", person)
+    }
+
+    private func record(
+        _ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller, _ permission: String, _ person: EntityID
+    ) async throws(Problem) {
+        try await audit.record(
+            AuditEvent(
+                action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller,
+                metadata: [.permission: permission, .name: person.description]))
+    }
+
+    // MARK: Of one account
+
+    /// A page of what an account was given, the newest first.
+    struct Page: Sendable {
+        let permissions: [BeatPermission]
+        let next: Cursor?
+        let total: Int64
+    }
+
+    /// Names the order in cursors.
+    private static let order: UInt64 = 2
+
+    /// Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
+    func page(_ request: PageRequest, for account: Account) async throws(Problem) -> Page {
+        var position: (Timestamp, EntityID)?
+        if case .after(let cursor) = request.position {
+            guard cursor.order == Self.order, case .integer(let microseconds) = cursor.value else {
+                throw Problem(.invalidCursor, "This cursor belongs to another list.")
+            }
+            position = (Timestamp(microseconds: microseconds), cursor.id)
+        }
+        let total = try await store.count(for: account)
+        let found = try await store.permissions(after: position, offset: request.offset, limit: request.limit + 1, for: account)
+        let shown = Array(found.prefix(request.limit))
+        let last = found.count > shown.count ? shown.last : nil
+        return Page(
+            permissions: shown, next: last.map { Cursor(order: Self.order, value: .integer($0.createdAt.microseconds), id: $0.beat) },
+            total: total)
+    }
+}
