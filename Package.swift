@@ -148,7 +148,7 @@ let package = Package(
         tests(
             "FeatureIntegrationTests",
             [
-                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "MongoClient",
+                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail", "MongoClient",
                 "PostgresClient", "Reactor", "RedisClient",
                 "Schema",
                 "TestSupport", nioCore,
