@@ -72,7 +72,7 @@ extension BodyInput {
             if isNull(name) { patch.clear(name) } else if let value = bool(name) { patch.set(name, value) }
         }
         for (name, choices) in ProfileMembers.choices where has(name) {
-            let value = change(name) { input in
+            let value: Change<String> = change(name) { input in
                 let text = input.text(name, 1...20)
                 if let text, !choices.contains(text) { input.complain(name, "must be one of: \(choices.joined(separator: ", "))") }
                 return text
@@ -87,7 +87,7 @@ extension BodyInput {
             }
         }
         if has("language") {
-            let value = change("language") { input in
+            let value: Change<String> = change("language") { input in
                 let text = input.text("language", 2...35)
                 // RFC 5646 in its shape; which tags there are is for clients to know.
                 if let text, !text.utf8.allSatisfy({ $0 == UInt8(ascii: "-") || WebAddress.isAlphanumeric($0) }) {
@@ -98,7 +98,7 @@ extension BodyInput {
             patch.set("language", value)
         }
         if has("currency") {
-            let value = change("currency") { input in
+            let value: Change<String> = change("currency") { input in
                 let text = input.text("currency", 3...3)
                 if let text, Currency(code: text) == nil { input.complain("currency", "must be the code of a currency that is sold in") }
                 return text

@@ -171,9 +171,7 @@ public struct AccountRoutes: Sendable {
     private func delete(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         try await profiles.delete(call.account(), caller: call.caller)
-        var reply = Reply.done
-        reply.extraFields = SessionCookies.cleared
-        return reply
+        return .signedOut
     }
 }
 

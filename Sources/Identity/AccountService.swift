@@ -2,6 +2,7 @@ import Contract
 import Credentials
 import DataPlane
 import Mail
+import PostgresClient
 
 /// Makes accounts, and proves who they belong to: registration, verified addresses, forgotten and changed passwords.
 ///
@@ -74,7 +75,7 @@ public struct AccountService: Sendable {
     /// is answered alike. Throws `conflict` where the name is taken, which anybody may know, and, where `admitsUnverified`, the address;
     /// `rateLimited`, `storeUnavailable` or `overloaded`.
     func register(_ registration: Registration, password: String, caller: Caller) async throws(Problem) -> Registered {
-        try await admitMail(to: registration.email)
+        try await tools.limiter.admit(.registration, subject: "email:\(registration.email.description.lowercased())")
         let hash = try await tools.hasher.hash(password)
         let id = EntityID.now
         let (known, changes): (EntityID?, [Announcement]) = try await tools.postgres.transaction(
@@ -242,7 +243,7 @@ public struct AccountService: Sendable {
 
     /// Mails to one address are few, whoever asks for them.
     private func admitMail(to email: EmailAddress) async throws(Problem) {
-        try await tools.limiter.admit(.recovery, subject: "mail:\(email.description.lowercased())")
+        try await tools.limiter.admit(.recovery, subject: "email:\(email.description.lowercased())")
     }
 
     private func mailKnown(

@@ -11,8 +11,10 @@ struct IfMatch: Sendable, Equatable {
     static let conflict = Problem(.versionConflict, "This has been changed since that version; read it again.")
 
     /// Entity tags begin with the version: `"7"`, `"7-1q25rmml2qqm0"`. What is no such tag, or a weak one, matches no version.
-    init(_ call: Call) {
-        guard let field = call.field(.ifMatch), field != "*" else {
+    init(_ call: Call) { self.init(call.field(.ifMatch)) }
+
+    init(_ field: String?) {
+        guard let field, field != "*" else {
             self = .any
             return
         }

@@ -1,3 +1,4 @@
+import Contract
 import JSON
 
 /// Members to merge into a JSON object (RFC 7396): those that are `null` go, those that are not named stay.
