@@ -45,7 +45,8 @@ struct ServiceKey: Sendable, Equatable {
 
 /// What a key is to be.
 public struct ServiceKeyOrder: Sendable {
-    static let nameLength = 1...100
+    /// Characters of a name.
+    public static let nameLength = 1...100
 
     let name: String
     let scopes: Set<Scope>

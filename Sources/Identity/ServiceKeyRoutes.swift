@@ -1,5 +1,6 @@
 import Contract
 import HTTPAPI
+import HTTPTypes
 import JSON
 import NIOCore
 

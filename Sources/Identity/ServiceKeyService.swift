@@ -36,7 +36,7 @@ public final class ServiceKeyService: Sendable {
         try await audit.record(
             AuditEvent(
                 "service_key_created", .key, .notice, actor: admin?.id, target: .init(kind: "service_key", id: key.id), caller: caller,
-                metadata: ["name": key.name, "scopes": key.scopes.map(\.rawValue).sorted().joined(separator: " ")]))
+                metadata: [.name: key.name, .scopes: key.scopes.map(\.rawValue).sorted().joined(separator: " ")]))
         return (key, secret.text)
     }
 
@@ -46,7 +46,7 @@ public final class ServiceKeyService: Sendable {
         try await audit.record(
             AuditEvent(
                 "service_key_revoked", .key, .notice, actor: admin.id, target: .init(kind: "service_key", id: id), caller: caller,
-                metadata: ["name": name]))
+                metadata: [.name: name]))
     }
 
     /// One page of keys, the newest first, with those that are revoked or expired.
@@ -68,12 +68,11 @@ public final class ServiceKeyService: Sendable {
             }
             position = (Timestamp(microseconds: microseconds), cursor.id)
         }
-        async let total = store.count(for: admin)
         let keys = try await store.page(after: position, offset: request.offset, limit: request.limit + 1, for: admin)
         let shown = Array(keys.prefix(request.limit))
         let next = keys.count > shown.count ? shown.last : nil
         return Page(
             keys: shown, next: next.map { Cursor(order: Self.order, value: .integer($0.createdAt.microseconds), id: $0.id) },
-            total: try await total)
+            total: try await store.count(for: admin))
     }
 }

