@@ -1,11 +1,13 @@
 import Audit
 import Beats
 import Contract
+import Credentials
 import DataPlane
 import Foundation
 import HTTPAPI
 import Identity
 import Logging
+import Mail
 import NIOCore
 import NIOPosix
 import Observability
@@ -20,6 +22,7 @@ public struct GatewayService: Service {
     private let cache: EntityCache
     private let relay: OutboxRelay
     private let sealer: AuditSealer
+    private let identity: IdentityBasics
     private let edge: HTTPEdge
     private let limits: EdgeLimits
     private let logger: Logger
@@ -50,8 +53,23 @@ public struct GatewayService: Service {
         listeners.add { beats.heard($0) }
         let audit = AuditStore(postgres: postgres, observer: late)
         sealer = AuditSealer(postgres: postgres, observer: late)
-        relay = OutboxRelay(
-            postgres: postgres, projectors: [BeatProjector(postgres: postgres, mongo: mongo)], cache: cache, observer: late)
+        let permissions = BeatPermissionService(postgres: postgres, accounts: users, audit: audit)
+        let relay = OutboxRelay(
+            postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, observer: late)
+        self.relay = relay
+        let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
+        let identity = try IdentityBasics(settings, postgres: postgres, observer: late)
+        self.identity = identity
+        let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)
+        let sessions = IdentitySessions(settings, identity, postgres: postgres, limiter: limiter, audit: audit, observer: late)
+        let mails = MailQueue(seal: identity.secret.seal(for: .mails), links: MailLinks(base: settings.text("site.url")))
+        let accounts = IdentityAccounts(
+            settings, identity, sessions: sessions.sessions, mails: mails, postgres: postgres, limiter: limiter, audit: audit,
+            notice: notice)
+        let serviceKeys = ServiceKeyService(postgres: postgres, audit: audit, observer: late)
+        let authenticator = AccountAuthenticator(
+            postgres: postgres, tokens: identity.tokens, signingKeys: identity.signingKeys, serviceKeys: serviceKeys, issuers: nil,
+            adminsNeedSecondFactor: settings.adminsNeedSecondFactor, observer: late)
 
         let openAPI: Data
         do { openAPI = try Data(contentsOf: URL(fileURLWithPath: settings.text("openapi.file"))) } catch {
@@ -59,20 +77,21 @@ public struct GatewayService: Service {
         }
         let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
         routes =
-            BeatRoutes(service: beats, creators: users).routes + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
-            + health.routes
-        var limits = EdgeLimits()
-        limits.connections = settings.httpConnections
-        limits.requestsInFlight = settings.httpRequests
-        limits.idle = settings.httpIdle
+            BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
+            + sessions.routes + accounts.routes + ServiceKeyRoutes(service: serviceKeys).routes + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes
+        let limits = try settings.edgeLimits()
         self.limits = limits
-        let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)
-        let edge = HTTPEdge(table: RouteTable(routes), limits: limits, observer: late, rateLimiter: limiter)
+        let edge = HTTPEdge(
+            table: RouteTable(routes), limits: limits, observer: late, trust: try settings.edgeTrust(), authenticator: authenticator,
+            rateLimiter: limiter)
         self.edge = edge
 
         let metrics = Metrics(routes: routes.map(\.name))
         metrics.register { Self.gauges(stores, cache, edge, beats) }
         metrics.register { [.init("kababeat_rate_limit_subjects", "Subjects whose requests are counted.", Double(limiter.subjects))] }
+        metrics.register {
+            [.init("kababeat_password_hashes_waiting", "Passwords that wait to be hashed.", Double(identity.hasher.waiting))]
+        }
         late.begin(metrics: metrics, logger: EventLogger(logger))
     }
 
@@ -91,22 +110,34 @@ public struct GatewayService: Service {
         }
     }
 
+    /// Reads what the first request needs. Throws where the secrets in the database are of another `identity.secret`.
+    func prepare() async throws { try await identity.prepare(observer) }
+
     /// Everything that is ever cached.
     static let representations = [BeatService.detail, BeatService.summary, UserService.profile]
 
+    /// What delivers the outbox, mails aside.
+    static func projectors(_ postgres: PostgresAccess, _ mongo: MongoAccess) -> [any Projector] {
+        [
+            BeatProjector(postgres: postgres, mongo: mongo), CreatorProjector(postgres: postgres), UserProjector(postgres: postgres),
+        ]
+    }
+
     /// Serves until it is told to shut down, then lets requests under way finish and closes the stores.
     public func run() async throws {
-        let server = try HTTPServer(edge: edge, limits: limits).service(
+        let server = try HTTPServer(edge: edge, limits: limits, certificate: settings.certificate()).service(
             host: settings.httpHost, port: settings.httpPort, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         ) { address in
-            observer.observe(.lifecycle("listening on http://\(address?.description ?? "?")"))
+            observer.observe(.lifecycle("listening on \(edge.scheme)://\(address?.description ?? "?")"))
         }
         let relayTask = Task { await relay.run() }
         let sealTask = Task { await sealer.run() }
+        let keysTask = Task { await identity.signingKeys.run() }
         let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
         defer {
             relay.stop()
             sealTask.cancel()
+            keysTask.cancel()
             listenTask.cancel()
         }
         var configuration = ServiceGroupConfiguration(services: [server], logger: logger)
