@@ -1,17 +1,16 @@
 import Contract
-import HTTPAPI
 import HTTPTypes
 
 /// The versions that a change may be made to (RFC 9110 §13.1.1): those that `If-Match` lists by their entity tags, or any.
-struct IfMatch: Sendable, Equatable {
+public struct IfMatch: Sendable, Equatable {
     /// Nil: any version.
     private let versions: Set<Int64>?
 
-    static let any = IfMatch(versions: nil)
-    static let conflict = Problem(.versionConflict, "This has been changed since that version; read it again.")
+    public static let any = IfMatch(versions: nil)
+    public static let conflict = Problem(.versionConflict, "This has been changed since that version; read it again.")
 
     /// Entity tags begin with the version: `"7"`, `"7-1q25rmml2qqm0"`. What is no such tag, or a weak one, matches no version.
-    init(_ call: Call) { self.init(call.field(.ifMatch)) }
+    public init(_ call: Call) { self.init(call.field(.ifMatch)) }
 
     init(_ field: String?) {
         guard let field, field != "*" else {
@@ -28,5 +27,5 @@ struct IfMatch: Sendable, Equatable {
 
     private init(versions: Set<Int64>?) { self.versions = versions }
 
-    func admits(_ version: Int64) -> Bool { versions?.contains(version) ?? true }
+    public func admits(_ version: Int64) -> Bool { versions?.contains(version) ?? true }
 }
