@@ -134,7 +134,7 @@ let package = Package(
         tests("ObservabilityTests", ["Contract", "Observability", logging]),
         tests("CredentialsTests", ["Contract", "Credentials", crypto]),
         tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "RateLimits"]),
-        tests("HTTPAPITests", ["Contract", "HTTPAPI", httpTypes, nioCore]),
+        tests("HTTPAPITests", ["Contract", "HTTPAPI", "TestSupport", httpTypes, logging, nioCore, nioPosix, serviceLifecycle]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),
         tests("RateLimitsTests", ["Contract", "RateLimits", "TestSupport"]),
@@ -149,7 +149,7 @@ let package = Package(
             "FeatureIntegrationTests",
             [
                 "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail", "MongoClient",
-                "PostgresClient", "Reactor", "RedisClient",
+                "PostgresClient", "RateLimits", "Reactor", "RedisClient",
                 "Schema",
                 "TestSupport", nioCore,
             ]),

@@ -23,6 +23,7 @@ public struct GatewayService: Service {
     private let relay: OutboxRelay
     private let sealer: AuditSealer
     private let identity: IdentityBasics
+    private let elsewhere: IdentityElsewhere
     private let edge: HTTPEdge
     private let limits: EdgeLimits
     private let logger: Logger
@@ -66,9 +67,13 @@ public struct GatewayService: Service {
         let accounts = IdentityAccounts(
             settings, identity, sessions: sessions.sessions, mails: mails, postgres: postgres, limiter: limiter, audit: audit,
             notice: notice)
+        let elsewhere = try IdentityElsewhere(
+            settings, identity, sessions, postgres: postgres, audit: audit, notice: notice, observer: late)
+        self.elsewhere = elsewhere
         let serviceKeys = ServiceKeyService(postgres: postgres, audit: audit, observer: late)
         let authenticator = AccountAuthenticator(
-            postgres: postgres, tokens: identity.tokens, signingKeys: identity.signingKeys, serviceKeys: serviceKeys, issuers: nil,
+            postgres: postgres, tokens: identity.tokens, signingKeys: identity.signingKeys, serviceKeys: serviceKeys,
+            issuers: elsewhere.tokens,
             adminsNeedSecondFactor: settings.adminsNeedSecondFactor, observer: late)
 
         let openAPI: Data
@@ -77,8 +82,10 @@ public struct GatewayService: Service {
         }
         let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
         routes =
-            BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
-            + sessions.routes + accounts.routes + ServiceKeyRoutes(service: serviceKeys).routes + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes
+            BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes
+            + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
+            + sessions.routes + accounts.routes + elsewhere.routes + ServiceKeyRoutes(service: serviceKeys).routes
+            + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes
         let limits = try settings.edgeLimits()
         self.limits = limits
         let edge = HTTPEdge(
@@ -154,6 +161,7 @@ public struct GatewayService: Service {
         sealTask.cancel()
         await relayTask.value
         await sealTask.value
+        await elsewhere.shutdown()
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))
     }

@@ -4,7 +4,7 @@ import Credentials
 import DataPlane
 import Identity
 
-/// What the command line does about keys.
+/// What the command line does about keys and admins.
 extension Commands {
     /// Makes a new signing key and has the others fade out. Answers what happens when.
     public static func rotateSigningKeys(_ settings: Settings, atOnce: Bool) async throws -> String {
@@ -37,6 +37,14 @@ extension Commands {
         return try await withIdentity(settings) { postgres, audit, observer in
             let keys = ServiceKeyService(postgres: postgres, audit: audit, observer: observer)
             return try await keys.create(ServiceKeyOrder(name: name, scopes: Set(known), expiresAt: expiresAt))
+        }
+    }
+
+    /// Makes the account with this address an admin.
+    public static func grantAdmin(_ settings: Settings, email: String) async throws -> String {
+        try await withIdentity(settings) { postgres, audit, _ in
+            let username = try await AccountAdminCommands(postgres: postgres, audit: audit).grantAdmin(email: email)
+            return "\(username) is an admin from the next request on"
         }
     }
 

@@ -1,5 +1,6 @@
 import Contract
 import DataPlane
+import HTTPAPI
 import PostgresClient
 
 /// What an account's holder changes of it: profile, username, being a creator, and its end.

@@ -30,7 +30,8 @@ struct AccountDesk: Sendable {
     init(_ stack: Stack, admitsUnverified: Bool = false, rules: LimitRules? = nil, batch: Int = 500) async throws {
         self.stack = stack
         let recorder = stack.recorder
-        let session = try await SessionDesk(stack, rules: rules, admitsUnverified: admitsUnverified)
+        let limiter = rules.map { RequestLimiter(rules: $0, redis: nil, observer: recorder) }
+        let session = try await SessionDesk(stack, limiter: limiter, admitsUnverified: admitsUnverified)
         self.session = session
         let postgres = PostgresAccess(stack.postgres, observer: recorder)
         let mongo = MongoAccess(stack.mongo, observer: recorder)

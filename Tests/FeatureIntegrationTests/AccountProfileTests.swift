@@ -6,6 +6,7 @@ import PostgresClient
 import Testing
 
 @testable import Beats
+@testable import HTTPAPI
 @testable import Identity
 
 /// What holders change of their accounts, and what follows.

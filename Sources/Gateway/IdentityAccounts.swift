@@ -1,0 +1,25 @@
+import Contract
+import Credentials
+import DataPlane
+import HTTPAPI
+import Identity
+import Mail
+
+/// What makes, changes and administers accounts, joined.
+struct IdentityAccounts: Sendable {
+    let routes: [Route]
+
+    init(
+        _ settings: Settings, _ basics: IdentityBasics, sessions: SessionService, mails: MailQueue, postgres: PostgresAccess,
+        limiter: any RateLimiter, audit: any AuditTrail, notice: CommitNotice
+    ) {
+        let tools = AccountService.Tools(
+            postgres: postgres, sessions: sessions, hasher: basics.hasher, rules: basics.passwords, mails: mails, limiter: limiter,
+            audit: audit, notice: notice)
+        let profiles = AccountProfileService(postgres: postgres, audit: audit, notice: notice)
+        let accounts = AccountRoutes(
+            service: AccountService(tools, admitsUnverified: settings.isDevelopment), profiles: profiles)
+        let admin = AccountAdminRoutes(service: AccountAdminService(postgres: postgres, audit: audit, notice: notice))
+        routes = accounts.routes + admin.routes
+    }
+}
