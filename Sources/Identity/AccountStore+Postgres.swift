@@ -64,7 +64,7 @@ struct AccountStore: Sendable {
     static let byEmail = PostgresStatement<Known>(
         """
         SELECT users.id, users.username, email, email_verified_at IS NOT NULL, users.status
-        FROM user_accounts JOIN users ON users.id = user_id WHERE lower(email) = lower($1)
+        FROM user_accounts JOIN users ON users.id = user_id WHERE email_key = lower($1)
         """
     ) { row throws(PostgresError) in try known(row) }
 
@@ -157,7 +157,7 @@ struct AccountStore: Sendable {
     private static let free = PostgresStatement<Void>(
         """
         UPDATE users SET username = 'user-' || right(id::text, 12), version = version + 1, updated_at = now()
-        WHERE lower(username) = lower($1) AND status = 'pending'
+        WHERE username_key = lower($1) AND status = 'pending'
         """)
 
     /// Takes a name that nothing holds any more from an account that never became more than pending.
@@ -165,7 +165,7 @@ struct AccountStore: Sendable {
         try await transaction.execute(free, [.text(username)])
     }
 
-    private static let isTaken = PostgresStatement<Bool>("SELECT EXISTS (SELECT FROM users WHERE lower(username) = lower($1))") {
+    private static let isTaken = PostgresStatement<Bool>("SELECT EXISTS (SELECT FROM users WHERE username_key = lower($1))") {
         row throws(PostgresError) in try row.bool(0)
     }
 

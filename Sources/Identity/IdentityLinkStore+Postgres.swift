@@ -60,9 +60,12 @@ struct IdentityLinkStore: Sendable {
 
     private static let freeUsername = PostgresStatement<String>(
         """
-        SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place)
-        WHERE NOT EXISTS (SELECT FROM users WHERE lower(username) = lower(name))
-          AND NOT EXISTS (SELECT FROM held_usernames WHERE username = lower(name) AND held_until > now())
+        WITH wanted AS MATERIALIZED (
+            SELECT name, lower(name) AS key, place FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place)
+        )
+        SELECT name FROM wanted
+        WHERE NOT EXISTS (SELECT FROM users WHERE username_key = key)
+          AND NOT EXISTS (SELECT FROM held_usernames WHERE username = key AND held_until > now())
         ORDER BY place LIMIT 1
         """
     ) { row throws(PostgresError) in try row.text(0) }

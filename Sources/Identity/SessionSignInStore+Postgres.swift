@@ -23,7 +23,7 @@ struct SignInStore: Sendable {
         SELECT users.id, users.status, email_verified_at IS NOT NULL, password_hash, coalesce(changed_at, users.created_at),
                EXISTS (SELECT FROM one_time_secrets WHERE one_time_secrets.user_id = users.id AND confirmed_at IS NOT NULL)
         FROM user_accounts JOIN users ON users.id = user_accounts.user_id LEFT JOIN user_credentials ON user_credentials.user_id = users.id
-        WHERE lower(email) = lower($1)
+        WHERE email_key = lower($1)
         """
     ) { row throws(PostgresError) in
         Known(

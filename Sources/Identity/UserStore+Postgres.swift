@@ -22,7 +22,7 @@ struct UserStore: Sendable {
     }
 
     private static let selectByName = PostgresStatement<EntityID>(
-        "SELECT id FROM users WHERE lower(username) = lower($1) AND status = 'active'"
+        "SELECT id FROM users WHERE username_key = lower($1) AND status = 'active'"
     ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
 
     /// The profiles of those of `ids` whose accounts are active. Throws `storeUnavailable` or `overloaded`.
