@@ -68,7 +68,7 @@ public struct Setting: Sendable {
         Setting("password.waiting", "32", "Hashes that may wait; more are answered 503 at once."),
         Setting("password.common.file", "", "A list of common passwords, one a line, that are refused; scripts/up installs one."),
         Setting("limits.enabled", "true", "Whether requests are counted and one too many is answered 429."),
-        Setting("limits.exempt", "", "Addresses and ranges, by comma, whose reads, searches and writes are not counted."),
+        Setting("limits.exempt", "", "Addresses and ranges, with blanks between, whose reads, searches and writes are not counted."),
         limit("limits.read", .read, "Reads: requests/seconds, or by kind as in address=600/60 account=300/60 key=900/60."),
         limit("limits.search", .search, "Reads past the caches and searches, likewise."),
         limit("limits.write", .write, "Writes, likewise."),

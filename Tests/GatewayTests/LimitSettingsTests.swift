@@ -19,8 +19,8 @@ import Testing
         #expect(rules.text(.signIn) == "address=60/300 account=30/300 key=30/300 subject=3/60" && !rules.isEnabled)
     }
 
-    @Test func exemptAddressesAreReadByComma() throws {
-        let rules = try Settings(environment: ["KABABEAT_LIMITS_EXEMPT": "127.0.0.0/8, ::1"]).limitRules()
+    @Test func exemptAddressesStandWithBlanksBetween() throws {
+        let rules = try Settings(environment: ["KABABEAT_LIMITS_EXEMPT": "127.0.0.0/8 ::1"]).limitRules()
         #expect(rules.exempt == [AddressBlock("127.0.0.0/8"), AddressBlock("::1")].compactMap { $0 })
     }
 

@@ -21,7 +21,7 @@ gateway_settings() {
     export KABABEAT_MONGO_URI="mongodb://127.0.0.1:$2/?replicaSet=rs0" KABABEAT_MONGO_DATABASE=$5
     export KABABEAT_REDIS_HOST=127.0.0.1 KABABEAT_REDIS_PORT=$3
     # Whoever works or measures on this machine reads and writes as fast as it goes; signing in is counted here too.
-    export KABABEAT_LIMITS_EXEMPT=${KABABEAT_LIMITS_EXEMPT-127.0.0.0/8,::1}
+    export KABABEAT_LIMITS_EXEMPT=${KABABEAT_LIMITS_EXEMPT-127.0.0.0/8 ::1}
     export KABABEAT_SQL_DIRECTORY=$ROOT/sql KABABEAT_MONGO_DIRECTORY=$ROOT/mongo KABABEAT_OPENAPI_FILE=$ROOT/openapi.yaml
 }
 
