@@ -1,5 +1,6 @@
 import Configuration
 import Contract
+import Credentials
 import Foundation
 import Logging
 import MongoClient
@@ -79,26 +80,38 @@ public struct Settings: Sendable {
 
     // MARK: Typed
 
-    private func integer(_ key: String, in range: ClosedRange<Int>) throws(SettingsError) -> Int {
+    func integer(_ key: String, in range: ClosedRange<Int>) throws(SettingsError) -> Int {
         guard let value = Int(text(key)), range.contains(value) else {
             throw .malformed(name: Self.variable(key), expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
     }
 
-    private static func variable(_ key: String) -> String { Setting.all.first { $0.key == key }?.variable ?? key }
+    static func variable(_ key: String) -> String { Setting.all.first { $0.key == key }?.variable ?? key }
 
     private func check() throws(SettingsError) {
+        guard ["production", "development"].contains(text("environment")) else {
+            throw .malformed(name: Self.variable("environment"), expected: "production or development")
+        }
         _ = try port("http.port")
-        _ = try integer("http.connections", in: 1...1_000_000)
-        _ = try integer("http.requests", in: 1...100_000)
-        _ = try integer("http.idle.seconds", in: 1...3600)
+        _ = try edgeLimits()
+        _ = try edgeTrust()
         _ = try port("postgres.port")
         _ = try integer("postgres.connections", in: 1...256)
         _ = try integer("mongo.threads", in: 1...64)
         _ = try port("redis.port")
         _ = try integer("cache.megabytes", in: 1...65_536)
-        for key in ["redis.enabled", "limits.enabled"] where !["true", "false"].contains(text(key)) {
+        _ = try integer("token.seconds", in: 60...3600)
+        _ = try integer("session.days", in: 1...3650)
+        _ = try integer("session.idle.days", in: 1...3650)
+        // OWASP ASVS 5.0, appendix C: nothing below 10 outside of tests.
+        _ = try integer("password.cost", in: (isDevelopment ? 4 : 10)...15)
+        _ = try integer("password.threads", in: 1...16)
+        _ = try integer("password.waiting", in: 1...1024)
+        for key in ["token.issuer", "token.audience"] where text(key).isEmpty {
+            throw .malformed(name: Self.variable(key), expected: "a name or a URL")
+        }
+        for key in ["redis.enabled", "limits.enabled", "admin.second.factor"] where !["true", "false"].contains(text(key)) {
             throw .malformed(name: Self.variable(key), expected: "true or false")
         }
         _ = try limitRules()
@@ -115,13 +128,31 @@ public struct Settings: Sendable {
     private func port(_ key: String) throws(SettingsError) -> Int { try integer(key, in: 1...65_535) }
 
     // `init` has checked every value, so the fallbacks below are never taken.
-    private func checked(_ key: String) -> Int { Int(text(key)) ?? 0 }
+    func checked(_ key: String) -> Int { Int(text(key)) ?? 0 }
+
+    var isDevelopment: Bool { text("environment") == "development" }
+
+    /// What stored secrets are sealed with; nil where there is none, and development goes on without.
+    func identitySecret() throws(SettingsError) -> IdentitySecret? {
+        if text("identity.secret").isEmpty, isDevelopment { return nil }
+        guard let secret = IdentitySecret(text("identity.secret")) else {
+            throw .malformed(
+                name: Self.variable("identity.secret"), expected: "a secret of 32 bytes or more; `openssl rand -hex 32` makes one")
+        }
+        return secret
+    }
+
+    var tokens: AccessTokens.Configuration {
+        .init(issuer: text("token.issuer"), audience: text("token.audience"), lifetime: Int64(checked("token.seconds")))
+    }
+
+    func passwordHasher() throws(PasswordHasher.StartError) -> PasswordHasher {
+        try PasswordHasher(
+            cost: checked("password.cost"), threads: checked("password.threads"), waiting: checked("password.waiting"))
+    }
 
     var httpHost: String { text("http.host") }
     var httpPort: Int { checked("http.port") }
-    var httpConnections: Int { checked("http.connections") }
-    var httpRequests: Int { checked("http.requests") }
-    var httpIdle: Duration { .seconds(checked("http.idle.seconds")) }
     var cacheBytes: Int { checked("cache.megabytes") << 20 }
     var logLevel: Logger.Level { Logger.Level(rawValue: text("log.level")) ?? .notice }
 
@@ -139,10 +170,10 @@ public struct Settings: Sendable {
                 expected: "requests/seconds, such as 600/60, for all kinds of subject or by name as in address=600/60"
             )
         }
-        for part in text("limits.exempt").split(separator: ",") {
-            guard let block = AddressBlock(part.trimmingCharacters(in: .whitespaces)) else {
+        for part in text("limits.exempt").split(separator: " ") {
+            guard let block = AddressBlock(part) else {
                 throw .malformed(
-                    name: Self.variable("limits.exempt"), expected: "addresses and ranges such as 10.0.0.0/8, separated by commas")
+                    name: Self.variable("limits.exempt"), expected: "addresses and ranges such as 10.0.0.0/8, with blanks between")
             }
             rules.exempt.append(block)
         }
