@@ -1,11 +1,13 @@
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 
 /// One TCP connection to a server: a command goes out, its reply comes back before a deadline, or the connection is closed.
 struct SMTPChannel: Sendable {
     private let channel: any Channel
     private let firstReply: EventLoopFuture<SMTPReply>
+    private let ending: Ending
 
     /// Connects, encrypted from the first byte where `tls` is given.
     static func connect(
@@ -17,11 +19,12 @@ struct SMTPChannel: Sendable {
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connect(host: host, port: port) { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        let handler = SMTPReplyHandler(on: channel.eventLoop)
+                        let ending = Ending()
+                        let handler = SMTPReplyHandler(on: channel.eventLoop, ending)
                         let firstReply = handler.expect(by: deadline)
                         if let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
                         try channel.pipeline.syncOperations.addHandler(handler)
-                        return SMTPChannel(channel: channel, firstReply: firstReply)
+                        return SMTPChannel(channel: channel, firstReply: firstReply, ending: ending)
                     }
                 }
         } catch {
@@ -40,7 +43,7 @@ struct SMTPChannel: Sendable {
     var isOpen: Bool { channel.isActive }
 
     /// What the server says first.
-    func greeting() async throws(SMTPFailure) -> SMTPReply { try await Self.outcome(firstReply) }
+    func greeting() async throws(SMTPFailure) -> SMTPReply { try await outcome(firstReply) }
 
     /// Sends one line and waits for its reply. `command` holds no line end.
     func ask(_ command: String, by deadline: NIODeadline) async throws(SMTPFailure) -> SMTPReply {
@@ -48,10 +51,10 @@ struct SMTPChannel: Sendable {
     }
 
     func ask(_ bytes: [UInt8], by deadline: NIODeadline) async throws(SMTPFailure) -> SMTPReply {
-        try await Self.outcome(
-            channel.eventLoop.flatSubmit { [channel] in
+        try await outcome(
+            channel.eventLoop.flatSubmit { [channel, ending] in
                 guard let handler = try? channel.pipeline.syncOperations.handler(type: SMTPReplyHandler.self) else {
-                    return channel.eventLoop.makeFailedFuture(SMTPFailure.closed)
+                    return channel.eventLoop.makeFailedFuture(ending.reason ?? .closed)
                 }
                 let reply = handler.expect(by: deadline)
                 channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
@@ -61,10 +64,10 @@ struct SMTPChannel: Sendable {
 
     /// Encrypts what follows. Whatever the server is said to have sent after its consent is a forgery (CVE-2011-0411 and its kin).
     func encrypt(_ tls: SMTPEncryption) async throws(SMTPFailure) {
-        _ = try await Self.outcome(
-            channel.eventLoop.submit { [channel] in
+        _ = try await outcome(
+            channel.eventLoop.submit { [channel, ending] in
                 guard let handler = try? channel.pipeline.syncOperations.handler(type: SMTPReplyHandler.self) else {
-                    throw SMTPFailure.closed
+                    throw ending.reason ?? .closed
                 }
                 guard handler.isQuiet else { throw SMTPFailure.unsolicited }
                 try channel.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
@@ -73,9 +76,18 @@ struct SMTPChannel: Sendable {
 
     func close() { channel.close(promise: nil) }
 
-    private static func outcome<Value: Sendable>(_ future: EventLoopFuture<Value>) async throws(SMTPFailure) -> Value {
-        do { return try await future.get() } catch { throw error as? SMTPFailure ?? .closed }
+    private func outcome<Value: Sendable>(_ future: EventLoopFuture<Value>) async throws(SMTPFailure) -> Value {
+        do { return try await future.get() } catch { throw error as? SMTPFailure ?? ending.reason ?? .closed }
     }
+}
+
+/// Why a connection was closed, for whoever asks when it is gone.
+private final class Ending: Sendable {
+    private let first = Mutex<SMTPFailure?>(nil)
+
+    var reason: SMTPFailure? { first.withLock { $0 } }
+
+    func set(_ reason: SMTPFailure) { first.withLock { $0 = $0 ?? reason } }
 }
 
 /// How a server's certificate is judged: always against its name, or its address where it is configured by that.
@@ -104,18 +116,21 @@ private final class SMTPReplyHandler: ChannelInboundHandler {
     private var waiting: EventLoopPromise<SMTPReply>?
     private var timer: Scheduled<Void>?
     private var context: ChannelHandlerContext?
-    private var failure: SMTPFailure?
+    private let ending: Ending
 
-    init(on loop: any EventLoop) { self.loop = loop.assumeIsolated() }
+    init(on loop: any EventLoop, _ ending: Ending) {
+        self.loop = loop.assumeIsolated()
+        self.ending = ending
+    }
 
     /// Whether all that has arrived was asked for.
-    var isQuiet: Bool { parser.isEmpty && failure == nil }
+    var isQuiet: Bool { parser.isEmpty && ending.reason == nil }
 
     /// The next reply. Only one is waited for at a time.
     func expect(by deadline: NIODeadline) -> EventLoopFuture<SMTPReply> {
         let promise = loop.nonisolated().makePromise(of: SMTPReply.self)
-        guard failure == nil, waiting == nil else {
-            promise.fail(failure ?? .malformed)
+        guard ending.reason == nil, waiting == nil else {
+            promise.fail(ending.reason ?? .malformed)
             return promise.futureResult
         }
         waiting = promise
@@ -159,8 +174,8 @@ private final class SMTPReplyHandler: ChannelInboundHandler {
     }
 
     private func fail(_ reason: SMTPFailure) {
-        guard failure == nil else { return }
-        failure = reason
+        guard ending.reason == nil else { return }
+        ending.set(reason)
         take()?.fail(reason)
         context?.close(promise: nil)
     }
