@@ -30,7 +30,8 @@ public struct EdgeTrust: Sendable {
 
     /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.
     private static func address(_ entry: Substring) -> ClientAddress? {
-        let text = entry.drop { $0 == " " }.prefix { $0 != " " }
+        var text = entry.drop { $0 == " " }
+        while text.last == " " { text.removeLast() }
         if text.hasPrefix("[") { return ClientAddress(String(text.dropFirst().prefix { $0 != "]" })) }
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         return ClientAddress(String(parts.count == 2 ? parts[0] : text))

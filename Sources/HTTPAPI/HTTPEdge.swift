@@ -39,6 +39,9 @@ public struct HTTPEdge: Sendable {
     /// Requests being worked on, for metrics.
     public var requestsInFlight: Int { traffic.inFlight.load(ordering: .relaxed) }
 
+    /// `https` where the gateway itself speaks TLS.
+    public var scheme: String { trust.isSecure ? "https" : "http" }
+
     /// From here on every answer is the last one on its connection, and says so: when the server closes, no client is about to ask.
     public func drain() { traffic.isDraining.store(true, ordering: .relaxed) }
 

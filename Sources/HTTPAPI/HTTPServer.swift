@@ -16,14 +16,23 @@ public struct HTTPServer: Sendable {
             self.keyPath = keyPath
         }
 
-        /// TLS 1.2 and 1.3, with what BoringSSL takes for good. Throws where a file cannot be read or is none.
-        fileprivate func configuration() throws -> TLSConfiguration {
-            var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: try NIOSSLCertificate.fromPEMFile(chainPath).map { .certificate($0) },
-                privateKey: .privateKey(try NIOSSLPrivateKey(file: keyPath, format: .pem)))
-            configuration.minimumTLSVersion = .tlsv12
-            configuration.applicationProtocols = ["http/1.1"]
-            return configuration
+        /// TLS 1.2 and 1.3, with the ciphers that BoringSSL takes for good.
+        fileprivate func configuration() throws(Unusable) -> TLSConfiguration {
+            do {
+                var configuration = TLSConfiguration.makeServerConfiguration(
+                    certificateChain: try NIOSSLCertificate.fromPEMFile(chainPath).map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: keyPath, format: .pem)))
+                configuration.minimumTLSVersion = .tlsv12
+                configuration.applicationProtocols = ["http/1.1"]
+                return configuration
+            } catch {
+                throw Unusable(description: "\(chainPath) and \(keyPath) are no certificate chain and key in PEM: \(error)")
+            }
+        }
+
+        /// Tells whoever starts the gateway what is wrong with the files.
+        public struct Unusable: Error, CustomStringConvertible {
+            public let description: String
         }
     }
 
@@ -31,8 +40,7 @@ public struct HTTPServer: Sendable {
     private let limits: EdgeLimits
     private let tls: TLSConfiguration?
 
-    /// Throws where the certificate cannot be used.
-    public init(edge: HTTPEdge, limits: EdgeLimits, certificate: Certificate? = nil) throws {
+    public init(edge: HTTPEdge, limits: EdgeLimits, certificate: Certificate? = nil) throws(Certificate.Unusable) {
         self.edge = edge
         self.limits = limits
         tls = try certificate?.configuration()
