@@ -4,6 +4,7 @@ import DataPlane
 import Foundation
 import RateLimits
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Identity
