@@ -149,10 +149,10 @@ let package = Package(
         tests(
             "FeatureIntegrationTests",
             [
-                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail", "MongoClient",
+                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "Gateway", "HTTPAPI", "Identity", "JSON", "Mail", "MongoClient",
                 "PostgresClient", "RateLimits", "Reactor", "RedisClient",
                 "Schema",
-                "TestSupport", nioCore,
+                "TestSupport", asyncHTTPClient, nioCore, nioHTTP1,
             ]),
     ]
 )
