@@ -1,0 +1,164 @@
+/// Whoever may call. Each is somebody new for every request.
+enum Visitor: String, CaseIterable, Sendable {
+    case anonymous
+    /// An account that has nothing to do with what the path names.
+    case other
+    /// The creator of the beat that the path names.
+    case owner
+    case collaborator, viewer
+    /// Another creator.
+    case creator
+    case admin
+    /// A service key with every scope there is, and one with none that a route asks for.
+    case key, otherKey
+    /// An account whose token is past its time, whose session was ended, or that is suspended.
+    case expired, revoked, suspended
+
+    static let accounts: Set<Visitor> = [.other, .owner, .collaborator, .viewer, .creator, .admin]
+    static let keys: Set<Visitor> = [.key, .otherKey]
+}
+
+/// What a caller has to be told.
+enum Outcome: Equatable, Sendable {
+    /// Let in: whatever becomes of the request is its own affair, but it is neither a matter of who asks nor an error of ours.
+    case admitted
+    case status(Int)
+    /// 401, `unauthenticated`.
+    case signInFirst
+    /// 403, `forbidden`.
+    case forbidden
+    /// 404: there is nothing that this caller may know of.
+    case hidden
+    /// 403, `account_suspended`.
+    case suspended
+}
+
+/// What a route promises to whom: said here a second time and in other words than the route table, so that neither can be wrong alone.
+struct RouteRule: Sendable {
+    var outcomes: [Visitor: Outcome] = [:]
+    /// Whether a credential that is none any more counts as none: where somebody comes to get a new one.
+    var toleratesTheDead = false
+    var body = "{}"
+
+    func outcome(for visitor: Visitor) -> Outcome {
+        switch visitor {
+        case .expired, .revoked: toleratesTheDead ? outcomes[.anonymous] ?? .signInFirst : .signInFirst
+        case .suspended: toleratesTheDead ? outcomes[.anonymous] ?? .signInFirst : .suspended
+        case .anonymous: outcomes[visitor] ?? .signInFirst
+        default: outcomes[visitor] ?? .forbidden
+        }
+    }
+
+    private static func admitting(_ visitors: Set<Visitor>) -> RouteRule {
+        RouteRule(outcomes: Dictionary(uniqueKeysWithValues: visitors.map { ($0, .admitted) }))
+    }
+
+    static let everybody = admitting(Visitor.accounts.union(Visitor.keys).union([.anonymous]))
+    /// As `everybody`, and whoever was somebody.
+    static let desk: RouteRule = {
+        var rule = everybody
+        rule.toleratesTheDead = true
+        return rule
+    }()
+    static let accounts = admitting(Visitor.accounts)
+    static let creators = admitting([.owner, .creator])
+    static let admins = admitting([.admin])
+    static let adminsAndKey = admitting([.admin, .key])
+
+    /// For routes about a beat that is not published: the beat is there for its owner, for whom it is shared with, and for admins. Whom
+    /// it is there for are told `otherwise` where they may not; nobody else learns of it.
+    static func draft(_ outcomes: [Visitor: Outcome], otherwise: Outcome = .forbidden, body: String = "{}") -> RouteRule {
+        var rule = RouteRule(outcomes: [.other: .hidden, .creator: .hidden], body: body)
+        for visitor in [Visitor.owner, .collaborator, .viewer, .admin] { rule.outcomes[visitor] = outcomes[visitor] ?? otherwise }
+        rule.outcomes.merge(outcomes) { $1 }
+        return rule
+    }
+
+    func replacing(_ outcomes: [Visitor: Outcome], body: String = "{}") -> RouteRule {
+        var rule = self
+        rule.outcomes.merge(outcomes) { $1 }
+        rule.body = body
+        return rule
+    }
+
+    /// `{id}` is a draft that is shared, wherever it stands for a beat.
+    static let all: [String: RouteRule] = [
+        // Beats, for everybody
+        "GET /api/beats": .everybody,
+        "GET /api/beats/search": .everybody,
+        "GET /api/beats/featured": .everybody,
+        "GET /api/users/{user}/beats": .everybody,
+        "GET /api/genres": .everybody,
+        "GET /api/users/{user}": .everybody,
+
+        // Beats that are shared
+        "GET /api/beats/{id}": .draft([
+            .anonymous: .hidden, .key: .hidden, .otherKey: .hidden, .owner: .status(200), .collaborator: .status(200),
+            .viewer: .status(200),
+            .admin: .status(200),
+        ]),
+        "GET /api/beats/{id}/permissions": .draft([.owner: .status(200)]),
+        "POST /api/beats/{id}/permissions": .draft([.owner: .status(201)], body: #"{"user":"{friend}","permission":"viewer"}"#),
+        "POST /api/beats/{id}/permissions/accept": .draft(
+            [.collaborator: .status(200), .viewer: .status(200)], otherwise: .hidden),
+        "DELETE /api/beats/{id}/permissions/{user}": .draft([.owner: .status(204), .viewer: .status(204)], otherwise: .hidden),
+        "GET /api/users/me/permissions": .accounts,
+
+        // Accounts
+        "POST /api/auth/register": .desk,
+        "POST /api/auth/verify-email": .desk,
+        "POST /api/auth/resend-verification": .desk,
+        "POST /api/auth/forgot-password": .desk,
+        "POST /api/auth/reset-password": .desk,
+        "POST /api/auth/change-password": .accounts,
+        "PUT /api/auth/email": .accounts,
+        "GET /api/auth/me": .accounts,
+        "GET /api/auth/profile": .accounts,
+        "GET /api/users/me": .accounts,
+        "GET /api/users/profile": .accounts,
+        "PUT /api/auth/profile": .accounts,
+        "PUT /api/auth/update-profile": .accounts,
+        "PUT /api/users/me": .accounts,
+        "PUT /api/users/profile": .accounts,
+        "PUT /api/users/me/username": .accounts,
+        "POST /api/users/me/creator": .accounts,
+        "DELETE /api/users/me": .accounts,
+
+        // Signing in
+        "POST /api/auth/login": .desk,
+        "POST /api/auth/refresh": RouteRule(
+            outcomes: Dictionary(uniqueKeysWithValues: Visitor.allCases.map { ($0, .signInFirst) }), toleratesTheDead: true),
+        "POST /api/auth/logout": .desk,
+        "GET /api/auth/sessions": .accounts,
+        "DELETE /api/auth/sessions": .accounts,
+        "DELETE /api/auth/sessions/{id}": .accounts,
+        "GET /api/auth/second-factor": .accounts,
+        "POST /api/auth/second-factor": .accounts,
+        "POST /api/auth/second-factor/confirm": .accounts,
+        "DELETE /api/auth/second-factor": .accounts,
+        "GET /api/auth/openid": .everybody,
+        "GET /api/auth/openid/{provider}/start": .desk,
+        "GET /api/auth/openid/{provider}/callback": .desk,
+        "POST /api/auth/openid/second-factor": .desk,
+        "POST /api/auth/openid/{provider}/link": .accounts,
+        "DELETE /api/auth/openid/{provider}/link": .accounts,
+
+        // Administration
+        "GET /api/admin/audit": .adminsAndKey,
+        "GET /api/admin/users": .admins,
+        "POST /api/admin/users/{id}/suspend": .admins,
+        "POST /api/admin/users/{id}/unsuspend": .admins,
+        "POST /api/admin/users/{id}/roles": .admins,
+        "DELETE /api/admin/users/{id}/roles/{role}": .admins,
+        "GET /api/admin/service-keys": .admins,
+        "POST /api/admin/service-keys": .admins,
+        "DELETE /api/admin/service-keys/{id}": .admins,
+
+        // Operation
+        "GET /.well-known/jwks.json": .everybody,
+        "GET /health/live": .everybody,
+        "GET /health/ready": .everybody,
+        "GET /metrics": .everybody,
+        "GET /openapi.yaml": .everybody,
+    ]
+}
