@@ -1,6 +1,7 @@
 import Contract
 import DataPlane
 import Foundation
+import JSON
 import MongoClient
 import PostgresClient
 
@@ -44,13 +45,15 @@ public struct BeatProjector: Projector {
         let createdAt: Timestamp
         let updatedAt: Timestamp
         let staged: String?
+        /// What the version history has not got yet, as it is staged.
+        let changes: String?
     }
 
     private static let select = PostgresStatement<State>(
         """
         SELECT beats.id, beats.version, beats.status = 'published' AND users.status = 'active', beats.deleted_at IS NOT NULL,
                beats.title, beats.creator_id, coalesce(users.display_name, users.username), beats.currency, beats.price,
-               beats.is_featured, beats.created_at, beats.updated_at, staged.content
+               beats.is_featured, beats.created_at, beats.updated_at, staged.content, staged.changes
         FROM beats JOIN users ON users.id = beats.creator_id
              LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id AND staged.version <= beats.version
         WHERE beats.id = ANY($1)
@@ -62,7 +65,8 @@ public struct BeatProjector: Projector {
             title: try row.text(4), creator: EntityID(rawValue: try row.uuid(5)), artistName: try row.text(6), currency: currency,
             price: try row.numericMinorUnitsOrNil(8, scale: Currency(code: currency)?.digits ?? 2), isFeatured: try row.bool(9),
             createdAt: Timestamp(microseconds: try row.timestampMicroseconds(10)),
-            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(11)), staged: try row.jsonOrNil(12))
+            updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(11)), staged: try row.jsonOrNil(12),
+            changes: try row.jsonOrNil(13))
     }
 
     private func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
@@ -90,20 +94,45 @@ public struct BeatProjector: Projector {
 
     private func write(_ states: [State]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
         var contents: [EntityID: BeatContentDocument] = [:]
+        var changes: [EntityID: [BeatChange]] = [:]
         var outcomes: [EntityID: ProjectionOutcome] = [:]
         for state in states {
             guard let staged = state.staged else { continue }
-            do { contents[state.id] = try Self.decoder.decode(BeatContentDocument.self, from: Data(staged.utf8)) } catch {
+            do {
+                contents[state.id] = try BeatContentDocument(stagedJSON: staged)
+                changes[state.id] = try Self.decoder.decode([BeatChange].self, from: Data((state.changes ?? "[]").utf8))
+            } catch {
                 outcomes[state.id] = .refused(reason: "staged_content_malformed")
             }
         }
         let writable = states.filter { outcomes[$0.id] == nil }
-        let staged = contents
-        let written = try await mongo.result(within: timeout) { session in try Self.write(writable, staged, session) }
+        let (staged, history) = (contents, changes)
+        let written = try await mongo.result(within: timeout) { session in
+            try Self.write(history, session).merging(try Self.write(writable, staged, session)) { refused, _ in refused }
+        }
         return outcomes.merging(written) { refused, _ in refused }
     }
 
     private static let decoder = JSONDecoder()
+
+    /// Appends to the version history; answers the beats whose entries MongoDB refused.
+    private static func write(
+        _ changes: [EntityID: [BeatChange]], _ session: borrowing MongoSession
+    ) throws -> [EntityID: ProjectionOutcome] {
+        let beats = changes.flatMap { id, changes in changes.map { _ in id } }
+        guard !beats.isEmpty else { return [:] }
+        let result = try session.bulkWrite("beat_versions", changes.flatMap { BeatHistory.appends($1, to: $0) })
+        return refusals(result, beats)
+    }
+
+    private static func refusals(_ result: MongoBulkResult, _ beats: [EntityID]) -> [EntityID: ProjectionOutcome] {
+        var outcomes: [EntityID: ProjectionOutcome] = [:]
+        for failure in result.failures where failure.code != .duplicateKey {
+            outcomes[beats[failure.index]] = .refused(
+                reason: "mongo_\(failure.code)".filter { $0.isLetter || $0.isNumber || $0 == "_" })
+        }
+        return outcomes
+    }
 
     private static func write(
         _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
@@ -120,10 +149,7 @@ public struct BeatProjector: Projector {
         var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
         for state in states { outcomes[state.id] = .shown(version: state.version) }
         for result in [try session.bulkWrite("beats", contentWrites), try session.bulkWrite("search_index", indexWrites)] {
-            for failure in result.failures where failure.code != .duplicateKey {
-                outcomes[states[failure.index].id] = .refused(
-                    reason: "mongo_\(failure.code)".filter { $0.isLetter || $0.isNumber || $0 == "_" })
-            }
+            outcomes.merge(refusals(result, states.map(\.id))) { _, refused in refused }
         }
         return outcomes
     }

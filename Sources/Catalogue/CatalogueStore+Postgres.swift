@@ -1,6 +1,5 @@
 import Contract
 import DataPlane
-import Foundation
 import JSON
 import PostgresClient
 
@@ -96,12 +95,12 @@ struct CatalogueStore: Sendable {
         INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, version, 'upsert' FROM changed
         """)
 
-    /// Lines of one batch name different beats.
-    func upsert(_ lines: [CatalogueLine], creators: [ExternalID: EntityID]) async throws(PostgresError) {
+    /// Lines of one batch name different beats. Throws `PostgresError`, or a `Problem` where a content cannot be written as JSON.
+    func upsert(_ lines: [CatalogueLine], creators: [ExternalID: EntityID]) async throws {
         let now = Clock.milliseconds
         // In one order everywhere, so that two imports never wait for each other.
-        let lines = lines.sorted { $0.externalID < $1.externalID }.compactMap { line in
-            creators[line.creator.externalID].map { Row(line: line, creator: $0, content: Self.json(line.content)) }
+        let lines = try lines.sorted { $0.externalID < $1.externalID }.compactMap { line in
+            try creators[line.creator.externalID].map { Row(line: line, creator: $0, content: try line.content.stagedJSON()) }
         }
         _ = try await postgres.query(
             Self.upsertBeats,
@@ -140,14 +139,6 @@ struct CatalogueStore: Sendable {
             }
             return "\\x" + hex(first.value) + hex(second.value)
         }
-    }
-
-    private static func json(_ content: BeatContentDocument) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Numbers and texts of a checked line always encode.
-        guard let data = try? encoder.encode(content) else { return "{}" }
-        return String(decoding: data, as: UTF8.self)
     }
 }
 

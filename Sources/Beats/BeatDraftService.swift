@@ -1,0 +1,119 @@
+import Contract
+import DataPlane
+import HTTPAPI
+import JSON
+
+/// Writes beats. Postgres commits first, the row with its content and its outbox row; the copies follow, and an answer waits for them
+/// a little, so that whoever has written reads it.
+public final class BeatDraftService: Sendable {
+    /// How often an edit without `If-Match` starts anew because somebody else was faster.
+    private static let attempts = 4
+
+    private let beats: BeatService
+    private let store: BeatDraftStore
+    private let contents: BeatDraftContentStore
+    private let watch: ProjectionWatch
+    private let poke: @Sendable () -> Void
+    private let patience: Duration
+
+    /// `poke` tells the relay of this process that there is something to deliver. `patience` is how long an answer waits for that.
+    public init(
+        beats: BeatService, postgres: PostgresAccess, mongo: MongoAccess, watch: ProjectionWatch, patience: Duration = .seconds(1),
+        timeout: Duration = .seconds(2), poke: @escaping @Sendable () -> Void
+    ) {
+        self.beats = beats
+        store = BeatDraftStore(postgres: postgres, timeout: timeout)
+        contents = BeatDraftContentStore(mongo: mongo, timeout: timeout)
+        self.watch = watch
+        self.patience = patience
+        self.poke = poke
+    }
+
+    /// Makes a draft. Throws `invalid`, `storeUnavailable` or `overloaded`.
+    func create(_ edit: BeatEdit, by account: Account) async throws(Problem) -> Lookup {
+        let draft = try edit.applied(to: BeatDraft())
+        let now = Timestamp.now
+        let id = EntityID.make(milliseconds: now.milliseconds)
+        let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: now)
+        return try await answer(id, account) { () throws(Problem) in
+            try await self.store.create(id, draft, entry, as: account)
+            return 1
+        }
+    }
+
+    /// Changes a beat. Throws `notFound` for one that the account may not see, `forbidden` for one that it may not edit,
+    /// `versionConflict` where the beat is at none of the versions that `match` admits, `conflict` where others kept changing it;
+    /// `invalid`, `storeUnavailable` or `overloaded`.
+    func edit(_ id: EntityID, _ edit: BeatEdit, ifVersion match: IfMatch, by account: Account) async throws(Problem) -> Lookup {
+        try await answer(id, account) { () throws(Problem) in
+            try await self.attempt(id, match, account) { stored throws(Problem) in
+                guard stored.isEditable else { throw .forbidden }
+                let content = edit.touchesContent ? try await self.content(of: stored) : BeatContentDocument()
+                let draft = try edit.applied(to: stored.draft(content))
+                let entry =
+                    edit.touchesContent ? VersionEntry(text: edit.changes ?? "Edited", by: account.id, at: .now) : nil
+                return try await self.store.update(id, from: stored.version, draft, entry, as: account)
+            }
+        }
+    }
+
+    /// Publishes, withdraws or archives a beat; what it is already changes nothing. Throws as `edit` does.
+    func move(_ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, by account: Account) async throws(Problem) -> Lookup {
+        try await answer(id, account) { () throws(Problem) in
+            try await self.attempt(id, match, account) { stored throws(Problem) in
+                guard stored.creator == account.id else { throw .forbidden }
+                if stored.status == status { return stored.version }
+                return try await self.store.move(id, from: stored.version, to: .now(status), as: account)
+            }
+        }
+    }
+
+    /// Takes a beat out of everything that shows it. Licences and orders that name it stay. Throws as `edit` does.
+    func delete(_ id: EntityID, ifVersion match: IfMatch, by account: Account) async throws(Problem) {
+        _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
+            let version = try await self.attempt(id, match, account) { stored throws(Problem) in
+                guard stored.creator == account.id else { throw .forbidden }
+                return try await self.store.move(id, from: stored.version, to: .deleted, as: account)
+            }
+            self.poke()
+            return ((), version)
+        }
+    }
+
+    // MARK: Steps
+
+    /// Reads the beat and writes it, anew where it has moved meanwhile. The read names the version that the write replaces, so nothing is
+    /// lost between two editors whichever of them is faster.
+    private func attempt(
+        _ id: EntityID, _ match: IfMatch, _ account: Account, _ write: (StoredBeat) async throws(Problem) -> Int64?
+    ) async throws(Problem) -> Int64 {
+        for _ in 0..<Self.attempts {
+            guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
+            guard match.admits(stored.version) else {
+                // Who may not edit it learns nothing of versions.
+                guard stored.isEditable else { throw .forbidden }
+                throw IfMatch.conflict
+            }
+            if let version = try await write(stored) { return version }
+        }
+        throw Problem(.conflict, "Others keep changing this beat; try again.", retryAfter: 1)
+    }
+
+    /// What is staged is newer than what MongoDB has; where nothing is, MongoDB has all there is.
+    private func content(of beat: StoredBeat) async throws(Problem) -> BeatContentDocument {
+        if let staged = beat.staged { return try BeatContentDocument(stagedJSON: staged) }
+        return try await contents.content(beat.id)
+    }
+
+    /// Commits, waits for the copies, and reads the beat as its editor sees it.
+    private func answer(
+        _ id: EntityID, _ account: Account, _ commit: () async throws(Problem) -> Int64
+    ) async throws(Problem) -> Lookup {
+        _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
+            let version = try await commit()
+            self.poke()
+            return ((), version)
+        }
+        return try await beats.beat(id, for: account, bypassingCache: true)
+    }
+}

@@ -1,0 +1,76 @@
+import Contract
+import DataPlane
+import MongoClient
+
+/// Reads whole contents, originals included, for edits to start from; and the history of a beat.
+struct BeatDraftContentStore: Sendable {
+    let mongo: MongoAccess
+    let timeout: Duration
+
+    /// The content that MongoDB has, of whatever version; empty where it has none. To be asked after Postgres has said that nothing is
+    /// staged: then nothing newer is on its way. Throws `storeUnavailable` or `overloaded`.
+    func content(_ id: EntityID) async throws(Problem) -> BeatContentDocument {
+        try await mongo.result(within: timeout) { session in
+            var content = BeatContentDocument()
+            try session.find("beats", ["_id": .uuid(id.rawValue)], limit: 1) { content = Self.read($0) }
+            return content
+        }
+    }
+
+    private static func read(_ document: borrowing BSONView) -> BeatContentDocument {
+        var content = BeatContentDocument()
+        var metadata = BeatContentDocument.Metadata()
+        metadata.bpm = document.doubleOrNil("metadata.bpm")
+        metadata.key = document.stringOrNil("metadata.key")
+        metadata.genre = document.stringOrNil("metadata.genre")
+        metadata.mood = document.stringOrNil("metadata.mood")
+        metadata.tags = document.withField("metadata.tags") { texts($0) }
+        metadata.duration = document.doubleOrNil("metadata.duration")
+        metadata.album = document.stringOrNil("metadata.album")
+        metadata.waveform = document.withField("metadata.waveform") { integers($0) }
+        if metadata != .init() { content.metadata = metadata }
+
+        var audio = BeatContentDocument.Audio(format: document.stringOrNil("audio.format"))
+        audio.previewUrl = document.stringOrNil("audio.previewUrl")
+        audio.quality = document.stringOrNil("audio.quality")
+        audio.fileSize = document.int64OrNil("audio.fileSize")
+        audio.originalId = document.uuidOrNil("audio.originalId").map { EntityID(rawValue: $0).description }
+        if audio != .init(format: nil) { content.audio = audio }
+
+        var artwork = BeatContentDocument.Artwork()
+        artwork.thumbnailUrl = document.stringOrNil("artwork.thumbnailUrl")
+        artwork.fullUrl = document.stringOrNil("artwork.fullUrl")
+        artwork.colors = document.withField("artwork.colors") { texts($0) }
+        if artwork != .init() { content.artwork = artwork }
+
+        content.collaborators = document.withField("collaborators") { credits($0) }
+        return content
+    }
+
+    private static func texts(_ field: borrowing BSONField) -> [String] {
+        var texts: [String] = []
+        _ = field.withDocument { items in items.forEach { item in if let text = item.string { texts.append(text) } } }
+        return texts
+    }
+
+    private static func integers(_ field: borrowing BSONField) -> [Int] {
+        var integers: [Int] = []
+        _ = field.withDocument { items in items.forEach { item in if let value = item.int64OrNil { integers.append(Int(value)) } } }
+        return integers
+    }
+
+    private static func credits(_ field: borrowing BSONField) -> [BeatContentDocument.Credit] {
+        var credits: [BeatContentDocument.Credit] = []
+        _ = field.withDocument { items in
+            items.forEach { item in
+                _ = item.withDocument { credit in
+                    var read = BeatContentDocument.Credit(
+                        role: credit.stringOrNil("role"), creditedName: credit.stringOrNil("creditedName") ?? "")
+                    read.userId = credit.uuidOrNil("userId").map { EntityID(rawValue: $0).description }
+                    credits.append(read)
+                }
+            }
+        }
+        return credits
+    }
+}

@@ -1,0 +1,78 @@
+import Contract
+import DataPlane
+import HTTPAPI
+import JSON
+
+/// Who earns how much of a beat.
+///
+/// | method | path | policy |
+/// | --- | --- | --- |
+/// | GET | /api/beats/{id}/splits | signedIn |
+/// | PUT | /api/beats/{id}/splits | owner |
+/// | POST | /api/beats/{id}/splits/accept | signedIn |
+public struct BeatSplitRoutes: Sendable {
+    private let store: BeatSplitStore
+    private let audit: any AuditTrail
+
+    public init(postgres: PostgresAccess, audit: any AuditTrail, timeout: Duration = .seconds(2)) {
+        store = BeatSplitStore(postgres: postgres, timeout: timeout)
+        self.audit = audit
+    }
+
+    public var routes: [Route] {
+        [
+            .get("/api/beats/{id}/splits", .signedIn) { call throws(Problem) in try await list(&call) },
+            .put("/api/beats/{id}/splits", .relation(.owner)) { call throws(Problem) in try await replace(&call) },
+            .post("/api/beats/{id}/splits/accept", .signedIn, body: .none) { call throws(Problem) in try await accept(&call) },
+        ]
+    }
+
+    private func list(_ call: inout Call) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        let (id, account) = (try call.id("id", of: "beat"), try call.account())
+        call.clock.mark(.parse)
+        let splits = try await store.splits(of: id, for: account)
+        call.clock.mark(.fetch)
+        return Self.reply(splits)
+    }
+
+    private func replace(_ call: inout Call) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        let (id, account) = (try call.id("id", of: "beat"), try call.account())
+        let offers = try BeatSplit.offers(try call.input(allowed: ["splits"]))
+        call.clock.mark(.parse)
+        try await store.replace(offers, of: id, by: account)
+        try await record("beat_splits_offered", id, account, call.caller)
+        let splits = try await store.splits(of: id, for: account)
+        call.clock.mark(.fetch)
+        return Self.reply(splits)
+    }
+
+    private func accept(_ call: inout Call) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        let (id, account) = (try call.id("id", of: "offer"), try call.account())
+        call.clock.mark(.parse)
+        guard let isNew = try await store.accept(id, for: account) else { throw .notFound("offer") }
+        if isNew { try await record("beat_split_accepted", id, account, call.caller) }
+        let splits = try await store.splits(of: id, for: account)
+        call.clock.mark(.fetch)
+        return Self.reply(splits)
+    }
+
+    private func record(_ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller) async throws(Problem) {
+        try await audit.record(
+            AuditEvent(action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller))
+    }
+
+    private static func reply(_ splits: [BeatSplit]) -> Reply {
+        var json = JSONWriter()
+        json.object { json in
+            json.key("items")
+            json.array { json in
+                for split in splits { split.write(into: &json) }
+            }
+            json.page(limit: BeatSplit.most, next: nil, total: Int64(splits.count), totalIsExact: true)
+        }
+        return .json(json.bytes)
+    }
+}

@@ -1,0 +1,96 @@
+import Contract
+import Synchronization
+
+/// Lets whoever has written wait until the copies show it. Hears of every delivery that reaches this process: its own relay's at once,
+/// those of other gateways through the cache's channel.
+public final class ProjectionWatch: Sendable {
+    private struct Key: Hashable {
+        let kind: Announcement.Kind
+        let id: EntityID
+    }
+
+    private struct Waiter {
+        let version: Int64
+        let continuation: UnsafeContinuation<Bool, Never>
+    }
+
+    private struct State {
+        /// The newest version heard of, for as long as somebody may ask.
+        var shown: [Key: Int64] = [:]
+        var expectations: [Key: Int] = [:]
+        var waiters: [Key: [UInt64: Waiter]] = [:]
+        var next: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+
+    public init() {}
+
+    /// Runs `write`, which commits a version, then waits until that version is shown, for no longer than `limit`. Returns what `write`
+    /// did, and whether it is shown. Listening begins before the write, so no delivery is missed.
+    public func after<Value: Sendable>(
+        _ kind: Announcement.Kind, _ id: EntityID, within limit: Duration,
+        _ write: () async throws(Problem) -> (value: Value, version: Int64)
+    ) async throws(Problem) -> (value: Value, isShown: Bool) {
+        let key = Key(kind: kind, id: id)
+        state.withLock { $0.expectations[key, default: 0] += 1 }
+        defer {
+            state.withLock { state in
+                let left = (state.expectations[key] ?? 1) - 1
+                state.expectations[key] = left > 0 ? left : nil
+                if left <= 0 { state.shown[key] = nil }
+            }
+        }
+        let written = try await write()
+        return (written.value, await reach(written.version, key, within: limit))
+    }
+
+    /// Says what is shown now.
+    public func heard(_ announcements: [Announcement]) {
+        let resumed = state.withLock { state in
+            var resumed: [UnsafeContinuation<Bool, Never>] = []
+            for announcement in announcements {
+                let key = Key(kind: announcement.kind, id: announcement.id)
+                guard state.expectations[key] != nil else { continue }
+                state.shown[key] = max(state.shown[key] ?? 0, announcement.version)
+                for (number, waiter) in state.waiters[key] ?? [:] where waiter.version <= announcement.version {
+                    state.waiters[key]?[number] = nil
+                    resumed.append(waiter.continuation)
+                }
+                if state.waiters[key]?.isEmpty == true { state.waiters[key] = nil }
+            }
+            return resumed
+        }
+        for continuation in resumed { continuation.resume(returning: true) }
+    }
+
+    private func reach(_ version: Int64, _ key: Key, within limit: Duration) async -> Bool {
+        let number = state.withLock { state in
+            state.next += 1
+            return state.next
+        }
+        let timer = Task {
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
+            giveUp(number, key)
+        }
+        defer { timer.cancel() }
+        return await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                let isDecided: Bool? = state.withLock { state in
+                    if state.shown[key] ?? 0 >= version { return true }
+                    if Task.isCancelled { return false }
+                    state.waiters[key, default: [:]][number] = Waiter(version: version, continuation: continuation)
+                    return nil
+                }
+                if let isDecided { continuation.resume(returning: isDecided) }
+            }
+        } onCancel: {
+            giveUp(number, key)
+        }
+    }
+
+    private func giveUp(_ number: UInt64, _ key: Key) {
+        let waiter = state.withLock { $0.waiters[key]?.removeValue(forKey: number) }
+        waiter?.continuation.resume(returning: false)
+    }
+}
