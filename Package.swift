@@ -132,7 +132,7 @@ let package = Package(
         tests("CatalogueTests", ["Catalogue", "Contract", "TestSupport"]),
         tests("MailTests", ["Contract", "Credentials", "Mail", "TestSupport", nioCore]),
         tests("ObservabilityTests", ["Contract", "Observability", logging]),
-        tests("IdentityTests", ["Contract", "HTTPAPI", "Identity", nioCore]),
+        tests("IdentityTests", ["Contract", "HTTPAPI", "Identity", "Mail", nioCore]),
         tests("CredentialsTests", ["Contract", "Credentials", crypto]),
         tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "RateLimits"]),
         tests("HTTPAPITests", ["Contract", "HTTPAPI", "TestSupport", httpTypes, logging, nioCore, nioPosix, serviceLifecycle]),

@@ -1,4 +1,5 @@
 import Contract
+import Mail
 import NIOCore
 import Testing
 
