@@ -82,8 +82,8 @@ public struct AccountProfileService: Sendable {
     func delete(_ account: Account, caller: Caller) async throws(Problem) {
         let id = account.id
         let announcements = try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
-            try await AccountAdminStore.keepAnAdmin(without: id, in: transaction)
             _ = try await AccountProfileStore.lock(id, in: transaction)
+            try await AccountAdminStore.keepAnAdmin(without: id, in: transaction)
             try await AccountProfileStore.anonymise(id, in: transaction)
             try await AccountStore.endSessions(of: id, because: .deleted, in: transaction)
             return try await AccountStore.announce(id, inBeats: true, in: transaction)

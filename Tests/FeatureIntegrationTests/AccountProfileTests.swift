@@ -165,9 +165,8 @@ import Testing
     @Test func anAccountBecomesACreatorByItselfAndOnce() async throws {
         try await Stack.use { stack in
             let desk = try await AccountDesk(stack)
-            let login = try await {
-                try await desk.session.makeAccount("nora"); return try await desk.session.login("nora")
-            }()
+            try await desk.session.makeAccount("nora")
+            let login = try await desk.session.login("nora")
             let account = try await desk.session.account(login)
             let own = try await desk.profiles.becomeCreator(account, caller: SessionDesk.caller)
             #expect(own.isCreator && own.roles == [.user, .creator] && own.version == 2)
