@@ -2,19 +2,7 @@ import Contract
 
 /// Which rule holds for which class of request and kind of subject, and who is exempt.
 ///
-/// Defaults, requests / seconds. What comes at once may be the whole limit; it comes back evenly.
-///
-/// | class | address | account | key | subject |
-/// | --- | --- | --- | --- | --- |
-/// | read | 6000/60 | 3000/60 | 12000/60 | – |
-/// | search | 600/60 | 300/60 | 1200/60 | – |
-/// | write | 300/60 | 120/60 | 6000/60 | – |
-/// | signIn | 60/300 | 30/300 | 30/300 | 10/300 |
-/// | registration | 20/3600 | 20/3600 | 20/3600 | 5/3600 |
-/// | recovery | 20/3600 | 10/3600 | 10/3600 | 5/3600 |
-///
-/// An address may be a whole office's, so it may do more than one account. Whoever guesses a password has ten tries for one account
-/// and then one in thirty seconds, from however many addresses; the account's holder waits no longer than that.
+/// `docs/rate-limits.md` has the defaults as a table; a test holds the two together.
 public struct LimitRules: Sendable, Equatable {
     /// Where no limit is in force, nothing is counted.
     public var isEnabled = true
