@@ -128,6 +128,23 @@ import Testing
         }
     }
 
+    @Test func whatIsLongOverLeavesTheTables() async throws {
+        try await Stack.use { stack in
+            let desk = try await SessionDesk(stack)
+            try await desk.makeAccount("nora")
+            let old = try await desk.login("nora")
+            for _ in 0..<3 { _ = try await desk.refresh(desk.login("nora")) }
+            #expect(try await stack.count("refresh_tokens") == 7)
+            try await stack.owner.run("UPDATE refresh_tokens SET expires_at = now() - interval '1 second' WHERE used_at IS NOT NULL")
+            _ = try await desk.refresh(old)
+            #expect(try await stack.count("refresh_tokens WHERE expires_at < now()") == 0)
+            try await stack.owner.run("UPDATE sessions SET expires_at = now() - interval '31 days'")
+            for _ in 0..<2 { _ = try await desk.login("nora") }
+            #expect(try await stack.count("sessions") == 2)
+            #expect(try await stack.count("refresh_tokens") == 2)
+        }
+    }
+
     @Test func aSuspendedAccountIsToldSoWhenItRefreshes() async throws {
         try await Stack.use { stack in
             let desk = try await SessionDesk(stack)
