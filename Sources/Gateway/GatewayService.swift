@@ -21,6 +21,7 @@ public struct GatewayService: Service {
     private let stores: Stores
     private let cache: EntityCache
     private let relay: OutboxRelay
+    private let mails: MailDelivery
     private let sealer: AuditSealer
     private let identity: IdentityBasics
     private let elsewhere: IdentityElsewhere
@@ -63,9 +64,14 @@ public struct GatewayService: Service {
         self.identity = identity
         let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)
         let sessions = IdentitySessions(settings, identity, postgres: postgres, limiter: limiter, audit: audit, observer: late)
-        let mails = MailQueue(seal: identity.secret.seal(for: .mails), links: MailLinks(base: settings.text("site.url")))
+        let mailSeal = identity.secret.seal(for: .mails)
+        let mails = MailDelivery(
+            postgres: postgres, seal: mailSeal, sender: try settings.mailSender(logger), cache: cache, observer: late)
+        self.mails = mails
         let accounts = IdentityAccounts(
-            settings, identity, sessions: sessions.sessions, mails: mails, postgres: postgres, limiter: limiter, audit: audit,
+            settings, identity, sessions: sessions.sessions,
+            mails: MailQueue(seal: mailSeal, links: MailLinks(base: settings.text("site.url"))), postgres: postgres, limiter: limiter,
+            audit: audit,
             notice: notice)
         let elsewhere = try IdentityElsewhere(
             settings, identity, sessions, postgres: postgres, audit: audit, notice: notice, observer: late)
@@ -98,6 +104,13 @@ public struct GatewayService: Service {
         metrics.register { [.init("kababeat_rate_limit_subjects", "Subjects whose requests are counted.", Double(limiter.subjects))] }
         metrics.register {
             [.init("kababeat_password_hashes_waiting", "Passwords that wait to be hashed.", Double(identity.hasher.waiting))]
+        }
+        metrics.register {
+            let backlog = mails.backlog
+            return [
+                .init("kababeat_mails_waiting", "Mails that are still to be sent, by any gateway.", Double(backlog.waiting)),
+                .init("kababeat_mails_dead", "Mails that no server took: dead letters.", Double(backlog.dead)),
+            ]
         }
         late.begin(metrics: metrics, logger: EventLogger(logger))
     }
@@ -138,11 +151,15 @@ public struct GatewayService: Service {
             observer.observe(.lifecycle("listening on \(edge.scheme)://\(address?.description ?? "?")"))
         }
         let relayTask = Task { await relay.run() }
+        let mailTask = Task { await mails.run() }
+        let mailWatch = Task { await mails.watch() }
         let sealTask = Task { await sealer.run() }
         let keysTask = Task { await identity.signingKeys.run() }
         let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
         defer {
             relay.stop()
+            mailTask.cancel()
+            mailWatch.cancel()
             sealTask.cancel()
             keysTask.cancel()
             listenTask.cancel()
@@ -161,6 +178,7 @@ public struct GatewayService: Service {
         sealTask.cancel()
         await relayTask.value
         await sealTask.value
+        await mails.stop(within: limits.shutdown)
         await elsewhere.shutdown()
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))

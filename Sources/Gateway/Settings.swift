@@ -115,6 +115,7 @@ public struct Settings: Sendable {
             throw .malformed(name: Self.variable(key), expected: "true or false")
         }
         _ = try limitRules()
+        _ = try mailServer()
         guard Logger.Level(rawValue: text("log.level")) != nil else {
             throw .malformed(
                 name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
