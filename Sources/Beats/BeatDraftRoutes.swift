@@ -2,7 +2,7 @@ import Contract
 import DataPlane
 import HTTPAPI
 import HTTPTypes
-import NIOCore
+import JSON
 
 /// How beats are made, changed, published and taken back.
 ///
@@ -11,6 +11,8 @@ import NIOCore
 /// | POST | /api/beats | role:creator |
 /// | PUT, PATCH | /api/beats/{id} | anyOf(owner, collaborator) |
 /// | DELETE | /api/beats/{id} | owner |
+/// | GET | /api/beats/{id}/versions | anyOf(owner, collaborator) |
+/// | GET | /api/users/me/beats | signedIn |
 /// | POST | /api/beats/{id}/publish, unpublish, archive | owner |
 public struct BeatDraftRoutes: Sendable {
     private let service: BeatDraftService
@@ -27,6 +29,8 @@ public struct BeatDraftRoutes: Sendable {
             .put("/api/beats/{id}", Self.editors, body: Self.body) { call throws(Problem) in try await edit(&call, .whole) },
             .patch("/api/beats/{id}", Self.editors, body: Self.body) { call throws(Problem) in try await edit(&call, .partial) },
             .delete("/api/beats/{id}", .relation(.owner)) { call throws(Problem) in try await delete(&call) },
+            .get("/api/beats/{id}/versions", Self.editors) { call throws(Problem) in try await versions(&call) },
+            .get("/api/users/me/beats", .signedIn) { call throws(Problem) in try await own(&call) },
             .post("/api/beats/{id}/publish", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .published) },
             .post("/api/beats/{id}/unpublish", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .draft) },
             .post("/api/beats/{id}/archive", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .archived) },
@@ -64,6 +68,64 @@ public struct BeatDraftRoutes: Sendable {
         try await service.delete(id, ifVersion: IfMatch(call), by: call.account())
         call.clock.mark(.fetch)
         return .done
+    }
+
+    private func own(_ call: inout Call) async throws(Problem) -> Reply {
+        var query = try call.query(allowed: ["page", "limit", "cursor", "status"])
+        let page = query.page()
+        let status = query.choice("status", BeatStatus.self)
+        try query.check()
+        let account = try call.account()
+        call.clock.mark(.parse)
+        let list = try await service.own(page, status, by: account)
+        call.clock.mark(.fetch)
+        return .json(list.json)
+    }
+
+    private func versions(_ call: inout Call) async throws(Problem) -> Reply {
+        var query = try call.query(allowed: ["limit", "cursor"])
+        let page = query.page()
+        try query.check()
+        let (id, account, limit) = (try call.id("id", of: "beat"), try call.account(), page.limit)
+        call.clock.mark(.parse)
+        let changes = try await service.changes(of: id, from: page.position, limit: limit + 1, for: account)
+        call.clock.mark(.fetch)
+        let shown = changes.prefix(limit)
+        var json = JSONWriter()
+        json.object { json in
+            json.key("items")
+            json.array { json in
+                for change in shown { Self.write(change, into: &json) }
+            }
+            json.key("page")
+            json.object { json in
+                json.key("limit")
+                json.integer(limit)
+                json.key("next")
+                if changes.count > limit, let last = shown.last {
+                    json.string(BeatDraftService.cursor(after: last, of: id).description)
+                } else {
+                    json.null()
+                }
+            }
+        }
+        call.clock.mark(.merge)
+        return .json(json.bytes)
+    }
+
+    private static func write(_ change: BeatChange, into json: inout JSONWriter) {
+        json.object { json in
+            json.key("version")
+            json.integer(change.v)
+            json.key("changes")
+            json.string(change.text)
+            if let by = EntityID(change.by) {
+                json.key("by")
+                json.id(by)
+            }
+            json.key("createdAt")
+            json.timestamp(Timestamp(milliseconds: change.at))
+        }
     }
 
     private static func reply(_ lookup: Lookup, _ call: inout Call) throws(Problem) -> Reply {

@@ -12,6 +12,7 @@ public final class BeatDraftService: Sendable {
     private let beats: BeatService
     private let store: BeatDraftStore
     private let contents: BeatDraftContentStore
+    private let history: BeatHistory
     private let watch: ProjectionWatch
     private let poke: @Sendable () -> Void
     private let patience: Duration
@@ -24,6 +25,7 @@ public final class BeatDraftService: Sendable {
         self.beats = beats
         store = BeatDraftStore(postgres: postgres, timeout: timeout)
         contents = BeatDraftContentStore(mongo: mongo, timeout: timeout)
+        history = BeatHistory(mongo: mongo, timeout: timeout)
         self.watch = watch
         self.patience = patience
         self.poke = poke
@@ -32,9 +34,8 @@ public final class BeatDraftService: Sendable {
     /// Makes a draft. Throws `invalid`, `storeUnavailable` or `overloaded`.
     func create(_ edit: BeatEdit, by account: Account) async throws(Problem) -> Lookup {
         let draft = try edit.applied(to: BeatDraft())
-        let now = Timestamp.now
-        let id = EntityID.make(milliseconds: now.milliseconds)
-        let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: now)
+        let id = EntityID.now
+        let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: .now)
         return try await answer(id, account) { () throws(Problem) in
             try await self.store.create(id, draft, entry, as: account)
             return 1
@@ -78,6 +79,37 @@ public final class BeatDraftService: Sendable {
             self.poke()
             return ((), version)
         }
+    }
+
+    // MARK: Reading
+
+    /// What the account made. Throws as `BeatService.own` does.
+    func own(_ page: PageRequest, _ status: BeatStatus?, by account: Account) async throws(Problem) -> BeatList {
+        try await beats.own(page, status, by: account)
+    }
+
+    /// What was changed in a beat's content, the newest first. Throws `notFound` or `forbidden` as `edit` does, `invalidCursor` for a
+    /// cursor of another list; `storeUnavailable` or `overloaded`.
+    func changes(
+        of id: EntityID, from position: PageRequest.Position, limit: Int, for account: Account
+    ) async throws(Problem) -> [BeatChange] {
+        guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
+        guard stored.isEditable else { throw .forbidden }
+        var below = stored.version + 1
+        if case .after(let cursor) = position {
+            guard cursor.order == Self.historyOrder, cursor.id == id, case .integer(let version) = cursor.value else {
+                throw Problem(.invalidCursor, "The cursor belongs to another list.")
+            }
+            below = version
+        }
+        return try await history.changes(of: id, below: below, limit: limit)
+    }
+
+    /// Names the order of histories in cursors.
+    private static let historyOrder: UInt64 = 3
+
+    static func cursor(after change: BeatChange, of beat: EntityID) -> Cursor {
+        Cursor(order: historyOrder, value: .integer(change.v), id: beat)
     }
 
     // MARK: Steps

@@ -96,6 +96,30 @@ public final class BeatService: Sendable {
         return BeatList(beats: bodies.filter(\.body.exists), next: found.page.next, total: total, limit: plan.limit, pageTier: found.tier)
     }
 
+    /// A page of the beats that an account made, drafts included, the newest first; past every cache. Throws `invalidCursor`,
+    /// `storeUnavailable` or `overloaded`.
+    func own(_ request: PageRequest, _ status: BeatStatus?, by account: Account) async throws(Problem) -> BeatList {
+        let order = Digest("own \(status?.rawValue ?? "")").value
+        var position: (Timestamp, EntityID)?
+        if case .after(let cursor) = request.position {
+            guard cursor.order == order, case .integer(let microseconds) = cursor.value else {
+                throw Problem(.invalidCursor, "The cursor belongs to a list with another filter or order.")
+            }
+            position = (Timestamp(microseconds: microseconds), cursor.id)
+        }
+        let total = BeatTotal(count: try await cores.countOwn(by: account, status))
+        let found = try await cores.own(by: account, status, before: position, offset: request.offset, limit: request.limit + 1)
+        let shown = found.prefix(request.limit)
+        let contents = await Self.outcome(shown.map(\.id), .summary, contents)
+        // Half a list would look like a whole one.
+        if case .failure(let problem) = contents { throw problem }
+        let last = found.count > shown.count ? shown.last : nil
+        return BeatList(
+            beats: shown.map { core in Lookup(tier: .bypass, body: Self.body(core, contents.map { $0[core.id] })) },
+            next: last.map { Cursor(order: order, value: .integer($0.createdAt.microseconds), id: $0.id) }, total: total,
+            limit: request.limit, pageTier: .bypass)
+    }
+
     func genres(bypassingCache: Bool) async throws(Problem) -> [Genre] {
         if bypassingCache { return try await search.genres() }
         return try await genreList.value(for: "") { [search] () throws(Problem) in try await search.genres() }.value

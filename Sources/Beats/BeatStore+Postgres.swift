@@ -52,4 +52,43 @@ struct BeatCoreStore: Sendable {
     func core(_ id: EntityID, for account: Account) async throws(Problem) -> BeatCore? {
         try await postgres.rows(Self.selectAny, [.uuid(id.rawValue)], as: PostgresSettings(.account(account)), within: timeout).first
     }
+
+    // MARK: Of one creator
+
+    private static let selectOwn = PostgresStatement<BeatCore>(
+        """
+        \(columns) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
+        ORDER BY beats.created_at DESC, beats.id DESC LIMIT $4 OFFSET $5
+        """, decode: core)
+    private static let selectOwnOfStatus = PostgresStatement<BeatCore>(
+        """
+        \(columns) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
+            AND beats.status = $6
+        ORDER BY beats.created_at DESC, beats.id DESC LIMIT $4 OFFSET $5
+        """, decode: core)
+    private static let countOwn = PostgresStatement<Int64>(
+        "SELECT count(*) FROM beats WHERE creator_id = $1 AND deleted_at IS NULL AND status = ANY($2)"
+    ) { row throws(PostgresError) in try row.int64(0) }
+
+    /// Beats that the account made, in whatever status unless one is named, the newest first, from `position` on. Throws
+    /// `storeUnavailable` or `overloaded`.
+    func own(
+        by account: Account, _ status: BeatStatus?, before position: (Timestamp, EntityID)?, offset: Int, limit: Int
+    ) async throws(Problem) -> [BeatCore] {
+        let (time, id) = position ?? (Timestamp(microseconds: 253_402_300_799_000_000), EntityID(rawValue: .max))
+        let parameters: [PostgresValue] = [
+            .uuid(account.id.rawValue), .timestamp(time.microseconds), .uuid(id.rawValue), .int64(Int64(limit)), .int64(Int64(offset)),
+        ]
+        return try await postgres.rows(
+            status == nil ? Self.selectOwn : Self.selectOwnOfStatus, parameters + (status.map { [.text($0.rawValue)] } ?? []),
+            as: PostgresSettings(.account(account)), within: timeout)
+    }
+
+    /// How many beats the account made. Throws `storeUnavailable` or `overloaded`.
+    func countOwn(by account: Account, _ status: BeatStatus?) async throws(Problem) -> Int64 {
+        let statuses = status.map { [$0.rawValue] } ?? BeatStatus.allCases.map(\.rawValue)
+        return try await postgres.rows(
+            Self.countOwn, [.uuid(account.id.rawValue), .texts(statuses)], as: PostgresSettings(.account(account)), within: timeout
+        ).first ?? 0
+    }
 }
