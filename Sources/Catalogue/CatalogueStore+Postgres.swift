@@ -1,5 +1,6 @@
 import Contract
 import DataPlane
+import Foundation
 import JSON
 import PostgresClient
 
