@@ -100,7 +100,9 @@ public struct HTTPEdge: Sendable {
             exchange.rate = try await rateLimiter.count(route.rate, address: address)
         }
         let isSameSite = exchange.method.isSafe || trust.isSameSite(exchange.fields, host: exchange.head.authority ?? "")
-        if exchange.fields.authorization != nil || exchange.fields.cookie != nil {
+        // What watches the gateway is answered whoever asks, whether or not it can be known who that is.
+        let isWatch = route.rate == .unlimited && route.policy == .anyone
+        if !isWatch, exchange.fields.authorization != nil || exchange.fields.cookie != nil {
             try await authenticate(&exchange, on: route, isSameSite: isSameSite, from: address)
         }
         switch route.policy.decide(exchange.principal) {
