@@ -14,21 +14,21 @@ public final class BeatDraftService: Sendable {
     private let contents: BeatDraftContentStore
     private let history: BeatHistory
     private let watch: ProjectionWatch
-    private let poke: @Sendable () -> Void
+    private let notice: CommitNotice
     private let patience: Duration
 
-    /// `poke` tells the relay of this process that there is something to deliver. `patience` is how long an answer waits for that.
+    /// `patience` is how long an answer waits for the copies.
     public init(
-        beats: BeatService, postgres: PostgresAccess, mongo: MongoAccess, watch: ProjectionWatch, patience: Duration = .seconds(1),
-        timeout: Duration = .seconds(2), poke: @escaping @Sendable () -> Void
+        beats: BeatService, postgres: PostgresAccess, mongo: MongoAccess, watch: ProjectionWatch, notice: CommitNotice,
+        patience: Duration = .seconds(1), timeout: Duration = .seconds(2)
     ) {
         self.beats = beats
         store = BeatDraftStore(postgres: postgres, timeout: timeout)
         contents = BeatDraftContentStore(mongo: mongo, timeout: timeout)
         history = BeatHistory(mongo: mongo, timeout: timeout)
         self.watch = watch
+        self.notice = notice
         self.patience = patience
-        self.poke = poke
     }
 
     /// Makes a draft. Throws `invalid`, `storeUnavailable` or `overloaded`.
@@ -76,7 +76,7 @@ public final class BeatDraftService: Sendable {
                 guard stored.creator == account.id else { throw .forbidden }
                 return try await self.store.move(id, from: stored.version, to: .deleted, as: account)
             }
-            self.poke()
+            await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)
         }
     }
@@ -143,7 +143,7 @@ public final class BeatDraftService: Sendable {
     ) async throws(Problem) -> Lookup {
         _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let version = try await commit()
-            self.poke()
+            await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)
         }
         return try await beats.beat(id, for: account, bypassingCache: true)

@@ -41,7 +41,7 @@ struct CatalogueStore: Sendable {
                 .map { (creator: $0, username: Username.derive($0.displayName, $0.externalID, isPlain: attempt == 0)) }
                 .sorted { ($0.username, $0.creator.externalID) < ($1.username, $1.creator.externalID) }
             if missing.isEmpty { break }
-            let now = Clock.milliseconds
+            let now = Timestamp.now.milliseconds
             _ = try await postgres.query(
                 Self.insertCreators,
                 [
@@ -98,7 +98,7 @@ struct CatalogueStore: Sendable {
 
     /// Lines of one batch name different beats. Throws `PostgresError`, or a `Problem` where a content cannot be written as JSON.
     func upsert(_ lines: [CatalogueLine], creators: [ExternalID: EntityID]) async throws {
-        let now = Clock.milliseconds
+        let now = Timestamp.now.milliseconds
         // In one order everywhere, so that two imports never wait for each other.
         let lines = try lines.sorted { $0.externalID < $1.externalID }.compactMap { line in
             try creators[line.creator.externalID].map { Row(line: line, creator: $0, content: try line.content.stagedJSON()) }
@@ -141,11 +141,6 @@ struct CatalogueStore: Sendable {
             return "\\x" + hex(first.value) + hex(second.value)
         }
     }
-}
-
-/// The time of day, in the milliseconds that ids begin with.
-enum Clock {
-    static var milliseconds: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 }
 
 /// Usernames for creators that a catalogue knows only by a name for people.

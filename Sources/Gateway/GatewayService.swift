@@ -56,10 +56,12 @@ public struct GatewayService: Service {
         let audit = AuditStore(postgres: postgres, observer: late)
         sealer = AuditSealer(postgres: postgres, observer: late)
         let permissions = BeatPermissionService(postgres: postgres, accounts: users, audit: audit)
+        let watch = ProjectionWatch(postgres: postgres)
         let relay = OutboxRelay(
-            postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, observer: late)
+            postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch, observer: late)
         self.relay = relay
         let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
+        let drafts = BeatDraftService(beats: beats, postgres: postgres, mongo: mongo, watch: watch, notice: notice)
         let identity = try IdentityBasics(settings, postgres: postgres, observer: late)
         self.identity = identity
         let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)
@@ -89,6 +91,7 @@ public struct GatewayService: Service {
         let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
         routes =
             BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes
+            + BeatDraftRoutes(service: drafts).routes + BeatSplitRoutes(postgres: postgres, audit: audit).routes
             + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
             + sessions.routes + accounts.routes + elsewhere.routes + ServiceKeyRoutes(service: serviceKeys).routes
             + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes

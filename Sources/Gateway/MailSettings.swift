@@ -4,7 +4,7 @@ import Mail
 extension Settings {
     /// Where mails are handed over; nil where nobody has said so.
     func mailServer() throws(SettingsError) -> SMTPConfiguration? {
-        let port = try port("smtp.port")
+        let port = try self.port("smtp.port")
         guard let encryption = SMTPConfiguration.Encryption(rawValue: text("smtp.tls")) else {
             throw .malformed(
                 name: Self.variable("smtp.tls"),

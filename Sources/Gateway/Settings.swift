@@ -126,7 +126,7 @@ public struct Settings: Sendable {
         }
     }
 
-    private func port(_ key: String) throws(SettingsError) -> Int { try integer(key, in: 1...65_535) }
+    func port(_ key: String) throws(SettingsError) -> Int { try integer(key, in: 1...65_535) }
 
     // `init` has checked every value, so the fallbacks below are never taken.
     func checked(_ key: String) -> Int { Int(text(key)) ?? 0 }

@@ -12,18 +12,21 @@ public final class OutboxRelay: Sendable {
     private let store: OutboxStore
     private let projectors: [String: any Projector]
     private let cache: EntityCache
+    private let watch: ProjectionWatch?
     private let observer: any Observer
     private let wake = WakeUp()
     private let isStopped = Atomic(false)
 
-    /// `projectors` are those of the lane.
+    /// `projectors` are those of the lane; `watch` hears of every delivery.
     public init(
-        _ lane: OutboxLane = .copies, postgres: PostgresAccess, projectors: [any Projector], cache: EntityCache, observer: any Observer
+        _ lane: OutboxLane = .copies, postgres: PostgresAccess, projectors: [any Projector], cache: EntityCache,
+        watch: ProjectionWatch? = nil, observer: any Observer
     ) {
         self.lane = lane
         store = OutboxStore(postgres: postgres, lane: lane)
         self.projectors = Dictionary(projectors.map { ($0.kind.rawValue, $0) }) { first, _ in first }
         self.cache = cache
+        self.watch = watch
         self.observer = observer
     }
 
@@ -105,6 +108,8 @@ public final class OutboxRelay: Sendable {
             for (id, outcome) in outcomes {
                 if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
             }
+            // The copies show it, whether or not Redis can be told.
+            defer { watch?.heard(announcements) }
             try await announce(announcements)
         }
         var delivered: [Int64] = []

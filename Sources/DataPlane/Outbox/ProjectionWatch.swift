@@ -1,8 +1,9 @@
 import Contract
+import PostgresClient
 import Synchronization
 
-/// Lets whoever has written wait until the copies show it. Hears of every delivery that reaches this process: its own relay's at once,
-/// those of other gateways through the cache's channel.
+/// Lets whoever has written wait until the copies show it: told by this process's own relay, and where another gateway's relay was
+/// faster, by the outbox, which then has no row of it any more.
 public final class ProjectionWatch: Sendable {
     private struct Key: Hashable {
         let kind: Announcement.Kind
@@ -22,12 +23,13 @@ public final class ProjectionWatch: Sendable {
         var next: UInt64 = 0
     }
 
+    private let postgres: PostgresAccess
     private let state = Mutex(State())
 
-    public init() {}
+    public init(postgres: PostgresAccess) { self.postgres = postgres }
 
     /// Runs `write`, which commits a version, then waits until that version is shown, for no longer than `limit`. Returns what `write`
-    /// did, and whether it is shown. Listening begins before the write, so no delivery is missed.
+    /// did, and whether it is shown. Listening begins before the write, so no delivery is missed. Throws only what `write` throws.
     public func after<Value: Sendable>(
         _ kind: Announcement.Kind, _ id: EntityID, within limit: Duration,
         _ write: () async throws(Problem) -> (value: Value, version: Int64)
@@ -42,11 +44,35 @@ public final class ProjectionWatch: Sendable {
             }
         }
         let written = try await write()
-        return (written.value, await reach(written.version, key, within: limit))
+        let deadline = ContinuousClock.now + limit
+        // Longer from time to time: a store that is away is not asked more often than that.
+        var patience = Duration.milliseconds(50)
+        while ContinuousClock.now < deadline {
+            if await reach(written.version, key, within: min(patience, deadline - .now)) { return (written.value, true) }
+            if await isDelivered(written.version, key) { return (written.value, true) }
+            patience = patience * 2
+        }
+        return (written.value, false)
     }
 
-    /// Says what is shown now.
-    public func heard(_ announcements: [Announcement]) {
+    private static let undelivered = PostgresStatement<Bool>(
+        "SELECT EXISTS (SELECT FROM outbox WHERE aggregate_type = $1 AND aggregate_id = $2 AND version <= $3)"
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Whether the outbox says so; where Postgres does not answer, it says nothing.
+    private func isDelivered(_ version: Int64, _ key: Key) async -> Bool {
+        do throws(Problem) {
+            let undelivered = try await postgres.rows(
+                Self.undelivered, [.text(key.kind.rawValue), .uuid(key.id.rawValue), .int64(version)], as: .system, within: .seconds(1)
+            ).first
+            return undelivered == false
+        } catch {
+            return false
+        }
+    }
+
+    /// Says what the copies show now.
+    func heard(_ announcements: [Announcement]) {
         let resumed = state.withLock { state in
             var resumed: [UnsafeContinuation<Bool, Never>] = []
             for announcement in announcements {
