@@ -149,10 +149,11 @@ let package = Package(
         tests(
             "FeatureIntegrationTests",
             [
-                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "Gateway", "HTTPAPI", "Identity", "JSON", "Mail", "MongoClient",
+                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "Gateway", "HTTPAPI", "Identity", "JSON", "Mail",
+                "MongoClient",
                 "PostgresClient", "RateLimits", "Reactor", "RedisClient",
                 "Schema",
-                "TestSupport", asyncHTTPClient, nioCore, nioHTTP1,
+                "TestSupport", asyncHTTPClient, httpTypes, nioCore, nioHTTP1,
             ]),
     ]
 )

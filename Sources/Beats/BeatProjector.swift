@@ -46,7 +46,7 @@ public struct BeatProjector: Projector {
         let updatedAt: Timestamp
         let staged: String?
         /// What the version history has not got yet, as it is staged.
-        let changes: String?
+        var changes: String?
     }
 
     private static let select = PostgresStatement<State>(

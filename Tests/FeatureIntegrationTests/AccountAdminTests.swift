@@ -1,3 +1,4 @@
+import MongoClient
 import Contract
 import DataPlane
 import PostgresClient
@@ -17,7 +18,8 @@ import Testing
             let login = try await desk.session.login("nora")
             let beat = try await desk.makeBeat(of: id)
             try await desk.deliver()
-            #expect(try await desk.profile("nora") != nil && desk.beat(beat) != nil)
+            #expect(try await desk.profile("nora") != nil)
+            #expect(try await desk.beat(beat) != nil)
 
             let entry = try await desk.admin.suspend(id, reason: "Sells what is not hers", by: boss, caller: Self.caller)
             #expect(entry.status == .suspended && entry.suspendedReason == "Sells what is not hers" && entry.suspendedAt != nil)
@@ -36,12 +38,14 @@ import Testing
             let back = try await desk.admin.unsuspend(id, by: boss, caller: Self.caller)
             #expect(back.status == .active && back.suspendedReason == nil)
             try await desk.deliver()
-            #expect(try await desk.profile("nora") != nil && desk.beat(beat) != nil)
+            #expect(try await desk.profile("nora") != nil)
+            #expect(try await desk.beat(beat) != nil)
             #expect(try await stack.mongoCount("search_index", ["_id": .uuid(beat.rawValue), "title": "Beat"]) == 1)
             // Sessions that a suspension ended stay ended.
             #expect(await problem { () throws(Problem) in try await desk.session.account(login) } == .unauthenticated)
             _ = try await desk.session.login("nora")
-            #expect(try await desk.audited("account_suspended", of: id) == 1 && desk.audited("account_unsuspended", of: id) == 1)
+            #expect(try await desk.audited("account_suspended", of: id) == 1)
+            #expect(try await desk.audited("account_unsuspended", of: id) == 1)
         }
     }
 
@@ -84,7 +88,8 @@ import Testing
                 await problem { () throws(Problem) in
                     try await desk.admin.revoke(.brand, from: id, by: boss, caller: Self.caller)
                 } == .notFound)
-            #expect(try await desk.audited("role_granted", of: id) == 6 && desk.audited("role_revoked", of: id) == 3)
+            #expect(try await desk.audited("role_granted", of: id) == 6)
+            #expect(try await desk.audited("role_revoked", of: id) == 3)
         }
     }
 

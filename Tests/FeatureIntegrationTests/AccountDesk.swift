@@ -1,3 +1,5 @@
+import HTTPAPI
+import NIOCore
 import Audit
 import Contract
 import Credentials

@@ -1,3 +1,5 @@
+import HTTPTypes
+import Gateway
 import Audit
 import Contract
 import Credentials

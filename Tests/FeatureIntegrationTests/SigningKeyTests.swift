@@ -1,3 +1,4 @@
+import NIOCore
 import Contract
 import Credentials
 import DataPlane
