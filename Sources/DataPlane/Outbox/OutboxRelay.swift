@@ -33,9 +33,9 @@ public final class OutboxRelay: Sendable {
     /// Says that a transaction of this process has committed: there is something to deliver.
     public func poke() { wake.signal() }
 
-    /// Delivers until `stop`. A delivery that has begun is finished, so that no lease is left behind.
+    /// Delivers until `stop`. A delivery that has begun is finished, so that no lease is left behind, unless the task is cancelled.
     public func run() async {
-        while !isStopped.load(ordering: .acquiring) {
+        while !isStopped.load(ordering: .acquiring), !Task.isCancelled {
             switch await deliver() {
             case .delivered(let count) where count > 0: continue
             case .delivered: await wake.wait(atMost: lane.idle)
