@@ -78,6 +78,8 @@ public struct AccountService: Sendable {
         try await tools.limiter.admit(.registration, subject: "email:\(registration.email.description.lowercased())")
         let hash = try await tools.hasher.hash(password)
         let id = EntityID.now
+        let waiting = EmailToken.Registration(
+            username: registration.username, displayName: registration.displayName, passwordHash: hash)
         let (known, changes): (EntityID?, [Announcement]) = try await tools.postgres.transaction(
             as: .authenticator, within: timeout, refusals: Self.refusals
         ) { transaction in
@@ -93,7 +95,8 @@ public struct AccountService: Sendable {
             if let known {
                 if try await AccountStore.isTaken(registration.username, in: transaction) { throw Self.nameTaken }
                 if known.status == .pending {
-                    try await mailVerification(known.id, known.username, email: known.email, in: transaction)
+                    // Each mail makes the account that it was sent for: nobody gets into one with another's password.
+                    try await mailVerification(known.id, waiting.username, email: email, for: waiting, in: transaction)
                 } else {
                     try await tools.mails.enqueue(.alreadyRegistered(username: known.username), to: known.email, in: transaction)
                 }
@@ -103,7 +106,8 @@ public struct AccountService: Sendable {
                 AccountStore.NewAccount(
                     id: id, username: registration.username, displayName: registration.displayName, email: email,
                     isEmailVerified: false, passwordHash: hash, status: admitsUnverified ? .active : .pending), in: transaction)
-            try await mailVerification(id, registration.username, email: email, in: transaction)
+            try await mailVerification(
+                id, waiting.username, email: email, for: admitsUnverified ? nil : waiting, in: transaction)
             return (nil, try await AccountStore.announce(id, in: transaction))
         }
         await tools.notice.committed(changes)
@@ -122,8 +126,11 @@ public struct AccountService: Sendable {
             transaction in
             guard let proof = try await EmailTokenStore.use(token, .verify, in: transaction) else { throw EmailToken.invalid }
             let old = try await transaction.query(AccountStore.byIDLocked, [.uuid(proof.user.rawValue)]).first
+            if let registration = proof.registration, old?.status == .pending {
+                try await AccountStore.adopt(registration, as: proof.user, in: transaction)
+            }
             try await AccountStore.confirm(proof.email, of: proof.user, in: transaction)
-            if old?.status == .pending { try await AccountStore.release(proof.username, in: transaction) }
+            try await EmailTokenStore.withdraw(of: proof.user, in: transaction)
             if let old, old.isEmailVerified, old.email.lowercased() != proof.email.lowercased() {
                 try await tools.mails.enqueue(.addressChanged(username: old.username), to: old.email, in: transaction)
             }
@@ -138,7 +145,14 @@ public struct AccountService: Sendable {
     func resendVerification(to email: EmailAddress) async throws(Problem) {
         try await mailKnown(email) { known, transaction in
             guard !known.isEmailVerified, known.status == .pending || known.status == .active else { return }
-            try await mailVerification(known.id, known.username, email: known.email, in: transaction)
+            let waiting = try await EmailTokenStore.registrations(of: known.id, in: transaction)
+            if waiting.count > 1 {
+                // Whose link it would be, nobody knows; who reads the mail sets a password of their own.
+                try await mailReset(known, in: transaction)
+            } else {
+                try await mailVerification(
+                    known.id, waiting.first?.username ?? known.username, email: known.email, for: waiting.first, in: transaction)
+            }
         }
     }
 
@@ -168,10 +182,7 @@ public struct AccountService: Sendable {
     func forgotPassword(_ email: EmailAddress) async throws(Problem) {
         try await mailKnown(email) { known, transaction in
             guard known.status == .pending || known.status == .active else { return }
-            let token = try await EmailTokenStore.issue(.reset, for: known.id, email: known.email, in: transaction)
-            try await tools.mails.enqueue(
-                .resetPassword(username: known.username, token: token, validity: EmailToken.Purpose.reset.validity), to: known.email,
-                in: transaction)
+            try await mailReset(known, in: transaction)
         }
     }
 
@@ -193,7 +204,7 @@ public struct AccountService: Sendable {
             try await AccountStore.setPassword(hash, of: known.id, in: transaction)
             try await AccountStore.endSessions(of: known.id, because: .passwordChanged, in: transaction)
             try await AccountStore.confirm(known.email, of: known.id, in: transaction)
-            if known.status == .pending { try await AccountStore.release(known.username, in: transaction) }
+            try await EmailTokenStore.withdraw(of: known.id, in: transaction)
             try await tools.mails.enqueue(.passwordChanged(username: known.username), to: known.email, in: transaction)
             return try await AccountStore.announce(known.id, in: transaction)
         }
@@ -271,12 +282,21 @@ public struct AccountService: Sendable {
         try outcome.get()
     }
 
+    /// `registration` is what the link makes of a pending account; nil where it only proves the address.
     private func mailVerification(
-        _ id: EntityID, _ username: String, email: String, in transaction: PostgresTransaction
+        _ id: EntityID, _ username: String, email: String, for registration: EmailToken.Registration? = nil,
+        in transaction: PostgresTransaction
     ) async throws {
-        let token = try await EmailTokenStore.issue(.verify, for: id, email: email, in: transaction)
+        let token = try await EmailTokenStore.issue(.verify, for: id, email: email, registration: registration, in: transaction)
         try await tools.mails.enqueue(
             .verifyAddress(username: username, token: token, validity: EmailToken.Purpose.verify.validity), to: email, in: transaction)
+    }
+
+    private func mailReset(_ known: AccountStore.Known, in transaction: PostgresTransaction) async throws {
+        let token = try await EmailTokenStore.issue(.reset, for: known.id, email: known.email, in: transaction)
+        try await tools.mails.enqueue(
+            .resetPassword(username: known.username, token: token, validity: EmailToken.Purpose.reset.validity), to: known.email,
+            in: transaction)
     }
 
     private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {

@@ -173,10 +173,24 @@ struct AccountStore: Sendable {
         try await transaction.query(isTaken, [.text(username)]).first ?? false
     }
 
-    private static let release = PostgresStatement<Void>("DELETE FROM held_usernames WHERE username = lower($1)")
+    private static let adopt = PostgresStatement<Void>(
+        """
+        UPDATE users SET display_name = $3, username = CASE
+            WHEN EXISTS (SELECT FROM users AS other WHERE lower(other.username) = lower($2) AND other.id <> $1) THEN username ELSE $2 END
+        WHERE id = $1
+        """)
 
-    static func release(_ username: String, in transaction: PostgresTransaction) async throws(PostgresError) {
-        try await transaction.execute(release, [.text(username)])
+    /// Makes a pending account the one that was registered: its password and names. A name that has become another's meanwhile is not
+    /// taken back.
+    static func adopt(
+        _ registration: EmailToken.Registration, as id: EntityID, in transaction: PostgresTransaction
+    ) async throws(PostgresError) {
+        try await transaction.execute(
+            adopt,
+            [
+                .uuid(id.rawValue), .text(registration.username), registration.displayName.map(PostgresValue.text) ?? .null,
+            ])
+        try await setPassword(registration.passwordHash, of: id, in: transaction)
     }
 
     // MARK: Address and password

@@ -141,6 +141,35 @@ import Testing
         }
     }
 
+    @Test func nobodyGetsIntoAnAccountWithThePasswordOfAnotherRegistration() async throws {
+        try await Stack.use { stack in
+            let desk = try await AccountDesk(stack)
+            let email = "victim@example.com"
+            func login(_ password: String) async -> Problem.Code? {
+                await problem { () throws(Problem) in
+                    try await desk.session.signIn.signIn(.init(email: email, password: password, code: nil), caller: SessionDesk.caller)
+                }
+            }
+            // One before the holder registers, one after.
+            try await desk.register("stranger", email: email, password: "foreign password 1")
+            try await desk.register("holder", email: email, password: "password of my own")
+            let token = try await desk.token(mailedTo: email)
+            try await desk.register("stranger-2", email: email, password: "foreign password 2")
+            let foreign = try await desk.token(mailedTo: email)
+            // Asked for another link, the gateway cannot know whose it would be.
+            try await desk.accounts.resendVerification(to: try #require(EmailAddress(email)))
+            #expect(
+                try await desk.mails(to: email).map(\.template) == ["verify_address", "verify_address", "verify_address", "reset_password"])
+            try await desk.verify(token)
+            #expect(await login("password of my own") == nil)
+            #expect(await login("foreign password 1") == .unauthenticated && login("foreign password 2") == .unauthenticated)
+            #expect(try await desk.profile("holder") != nil)
+            #expect(await problem { () throws(Problem) in try await desk.verify(foreign) } == .invalidRequest)
+            // Their names are free, and their passwords forgotten.
+            #expect(try await stack.count("held_usernames") == 0 && stack.count("email_tokens WHERE password_hash IS NOT NULL") == 0)
+        }
+    }
+
     @Test func aLinkWorksOnceAlsoWhenItIsFollowedTenTimesAtOnce() async throws {
         try await Stack.use { stack in
             let desk = try await AccountDesk(stack)
