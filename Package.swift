@@ -128,7 +128,7 @@ let package = Package(
         tests("JSONTests", ["Contract", "JSON", "TestSupport"]),
         tests("DataPlaneTests", ["Contract", "DataPlane", "TestSupport", nioCore]),
         tests("AuditTests", ["Audit", "Contract", "PostgresClient"]),
-        tests("BeatsTests", ["Beats", "Contract", "DataPlane", "JSON", "MongoClient", "TestSupport", nioCore]),
+        tests("BeatsTests", ["Beats", "Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "TestSupport", nioCore]),
         tests("CatalogueTests", ["Catalogue", "Contract", "TestSupport"]),
         tests("MailTests", ["Contract", "Credentials", "Mail", "TestSupport", nioCore]),
         tests("ObservabilityTests", ["Contract", "Observability", logging]),

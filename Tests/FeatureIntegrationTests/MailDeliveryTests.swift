@@ -62,7 +62,7 @@ extension Stack {
                 #expect(stored.count == 1)
                 #expect(!stored[0].contains(token.secret))
                 try await stack.deliver(by: stack.delivery(by: server)) { try await stack.count("outbox") == 0 }
-                let mails = server.mails
+                let mails = try await server.mails(1)
                 #expect(mails.map(\.to) == [["ana@example.org"]])
                 #expect(mails[0].text.contains("https://kababeat.example/verify-email#token=\(token.secret)\n"))
                 #expect(mails[0].subject == "Confirm your e-mail address")
@@ -87,8 +87,9 @@ extension Stack {
                     for task in running { await task.value }
                     try await stack.makeDue()
                 }
-                #expect(Set(server.mails.map(\.to)).count == 60, "\(random)")
-                #expect(server.mails.count == 60, "\(random)")
+                let mails = try await server.mails(60)
+                #expect(Set(mails.map(\.to)).count == 60, "\(random)")
+                #expect(mails.count == 60, "\(random)")
                 #expect(server.connections < 60)
             }
         }
@@ -110,9 +111,10 @@ extension Stack {
                 try await stack.owner.run("UPDATE outbox SET claimed_until = now() WHERE claimed_until IS NOT NULL")
                 try await stack.makeDue()
                 try await stack.deliver(by: stack.delivery(by: server)) { try await stack.count("outbox") == 0 }
-                #expect(server.mails.count == 2)
-                #expect(Set(server.mails.map(\.messageID)).count == 1)
-                #expect(Set(server.mails.map(\.date)).count == 1)
+                let mails = try await server.mails(2)
+                #expect(mails.count == 2)
+                #expect(Set(mails.map(\.messageID)).count == 1)
+                #expect(Set(mails.map(\.date)).count == 1)
             }
         }
     }
@@ -133,7 +135,7 @@ extension Stack {
                 #expect(
                     try await stack.count(
                         "outbox WHERE state = 'pending' AND next_at BETWEEN now() + interval '2 s' AND now() + interval '7 s'") == 1)
-                #expect(server.mails.map(\.to) == [["fine@example.org"]])
+                #expect(try await server.mails(1).map(\.to) == [["fine@example.org"]])
                 let said = stack.recorder.all.map { "\($0)" }.joined()
                 #expect(!said.contains("example.org") && !said.contains("password of your account"))
             }
@@ -157,7 +159,7 @@ extension Stack {
                 try await stack.owner.run("UPDATE mails SET recipient = 'bob@example.org' WHERE recipient LIKE 'dies%'")
                 try await stack.makeDue()
                 try await stack.deliver(by: stack.delivery(by: successor)) { try await stack.count("outbox") == 0 }
-                #expect(Set(successor.mails.map(\.to)) == [["ana@example.org"], ["bob@example.org"]])
+                #expect(Set(try await successor.mails(2).map(\.to)) == [["ana@example.org"], ["bob@example.org"]])
                 #expect(server.mails.isEmpty)
             }
         }

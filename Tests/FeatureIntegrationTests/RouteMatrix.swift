@@ -54,7 +54,7 @@ struct RouteRule: Sendable {
     }
 
     static let everybody = admitting(Visitor.accounts.union(Visitor.keys).union([.anonymous]))
-    /// As `everybody`, and whoever was somebody.
+    /// As `everybody`, and whoever was somebody once.
     static let desk: RouteRule = {
         var rule = everybody
         rule.toleratesTheDead = true
@@ -74,13 +74,6 @@ struct RouteRule: Sendable {
         return rule
     }
 
-    func replacing(_ outcomes: [Visitor: Outcome], body: String = "{}") -> RouteRule {
-        var rule = self
-        rule.outcomes.merge(outcomes) { $1 }
-        rule.body = body
-        return rule
-    }
-
     /// `{id}` is a draft that is shared, wherever it stands for a beat.
     static let all: [String: RouteRule] = [
         // Beats, for everybody
@@ -90,6 +83,21 @@ struct RouteRule: Sendable {
         "GET /api/users/{user}/beats": .everybody,
         "GET /api/genres": .everybody,
         "GET /api/users/{user}": .everybody,
+
+        // Making beats
+        "POST /api/beats": .creators,
+        "GET /api/users/me/beats": .accounts,
+        "PUT /api/beats/{id}": .draft([.owner: .admitted, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
+        "PATCH /api/beats/{id}": .draft([.owner: .admitted, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
+        "DELETE /api/beats/{id}": .draft([.owner: .status(204)]),
+        "GET /api/beats/{id}/versions": .draft([.owner: .status(200), .collaborator: .status(200)]),
+        "POST /api/beats/{id}/publish": .draft([.owner: .admitted]),
+        "POST /api/beats/{id}/unpublish": .draft([.owner: .admitted]),
+        "POST /api/beats/{id}/archive": .draft([.owner: .admitted]),
+        // Of shares everybody sees those that concern him, which may be none.
+        "GET /api/beats/{id}/splits": .accounts,
+        "PUT /api/beats/{id}/splits": .draft([.owner: .admitted], otherwise: .hidden, body: #"{"splits":[]}"#),
+        "POST /api/beats/{id}/splits/accept": .draft([:], otherwise: .hidden),
 
         // Beats that are shared
         "GET /api/beats/{id}": .draft([
@@ -156,9 +164,9 @@ struct RouteRule: Sendable {
 
         // Operation
         "GET /.well-known/jwks.json": .everybody,
-        "GET /health/live": .everybody,
-        "GET /health/ready": .everybody,
-        "GET /metrics": .everybody,
+        "GET /health/live": .desk,
+        "GET /health/ready": .desk,
+        "GET /metrics": .desk,
         "GET /openapi.yaml": .everybody,
     ]
 }
