@@ -166,7 +166,8 @@ import Testing
             #expect(try await desk.profile("holder") != nil)
             #expect(await problem { () throws(Problem) in try await desk.verify(foreign) } == .invalidRequest)
             // Their names are free, and their passwords forgotten.
-            #expect(try await stack.count("held_usernames") == 0 && stack.count("email_tokens WHERE password_hash IS NOT NULL") == 0)
+            #expect(try await stack.count("held_usernames") == 0)
+            #expect(try await stack.count("email_tokens WHERE password_hash IS NOT NULL") == 0)
         }
     }
 
