@@ -1,7 +1,6 @@
 import Contract
 import Credentials
 import DataPlane
-import PostgresClient
 
 /// Opens, refreshes, lists and ends sessions. That a session has ended is in Postgres before the answer goes out, and Postgres is asked
 /// for every request: it is over for every instance at once.
@@ -125,9 +124,7 @@ public struct SessionService: Sendable {
 
     /// The account as it sees itself, read as itself: one statement with its principal in one round trip. Throws `unauthenticated`
     /// where it is gone; `storeUnavailable` or `overloaded`.
-    func account(of account: Account) async throws(Problem) -> OwnAccount {
-        try await accounts.own(account.id, as: PostgresSettings(.account(account)))
-    }
+    func account(of account: Account) async throws(Problem) -> OwnAccount { try await accounts.own(account) }
 
     /// The live sessions of the account, the newest first. Throws `storeUnavailable` or `overloaded`.
     func sessions(of account: Account) async throws(Problem) -> [Session] { try await store.sessions(of: account) }
