@@ -38,13 +38,15 @@ struct SharedBeatPolicyTests {
         }
     }
 
-    @Test("A collaborator neither takes a beat, gives it away, features it nor deletes it")
+    @Test("A collaborator neither takes a beat nor gives it away, and neither publishes, features nor deletes it")
     func bounds() async throws {
         try await Self.invited(as: "collaborator") { gateway throws in
             try await gateway.change(Self.accept, as: PolicyRows.asBob)
             for (change, refusal) in [
                 ("creator_id = '\(PolicyRows.bob)'", "beats_creator_stays"), ("creator_id = '\(PolicyRows.eve)'", "beats_creator_stays"),
-                ("is_featured = true", "beats_featured_is_given"), ("status = 'archived', deleted_at = now()", Self.refused),
+                ("is_featured = true", "beats_featured_is_given"),
+                ("status = 'published', published_at = now()", "beats_status_is_the_creators"),
+                ("status = 'archived', deleted_at = now()", "beats_status_is_the_creators"),
             ] {
                 let statement = "UPDATE beats SET \(change) WHERE id = '\(PolicyRows.draft)'"
                 #expect(try await gateway.refusal(statement, as: PolicyRows.asBob) == refusal, "\(change)")
