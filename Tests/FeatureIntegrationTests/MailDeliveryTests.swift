@@ -107,6 +107,8 @@ extension Stack {
                     _ = try await server.mails(1)
                     running.cancel()
                     await running.value
+                    let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    #expect(try await eventually { try await stack.count(waiting) == 0 })
                 }
                 try await stack.owner.run("UPDATE outbox SET claimed_until = now() WHERE claimed_until IS NOT NULL")
                 try await stack.makeDue()
