@@ -127,7 +127,9 @@ import Testing
         try await EdgeServer.run(Self.routes) { server in
             try await server.connect { wire in
                 try await wire.send(Wire.request("/write", fields, method: "POST"))
-                if fields[1].hasPrefix("Transfer") { try await wire.send("41\r\n" + String(repeating: " ", count: 65) + "\r\n") }
+                if fields.contains("Transfer-Encoding: chunked") {
+                    try await wire.send("41\r\n" + String(repeating: " ", count: 65) + "\r\n")
+                }
                 let answer = try #require(try await wire.answer())
                 #expect(answer.status == status && answer.code == code && answer["connection"] == "close")
                 #expect(try await wire.isClosed())

@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "x", "nul ", "True", "01", "-01", ".5", "+1", "1.e2", "0x10", "NaN", "Infinity", "'a'", "{a:1}", "{\"a\" 1}", "{\"a\":1,}", "[1,]",
+        "x", "nul ", "True", ".5", "+1", "1.e2", "NaN", "Infinity", "'a'", "{a:1}", "{\"a\" 1}", "{\"a\":1,}", "[1,]",
         "[,1]",
         "[1 2]", "{1:2}", "\"\t\"", "\"\n\"", #""\x""#, #""\u12g4""#, "// comment\n1", "\u{FEFF}1", "\u{A0}1",
     ])
@@ -50,7 +50,7 @@ import Testing
         #expect(Self.reason(Array(text.utf8)) == .unexpectedByte)
     }
 
-    @Test(arguments: ["1 2", "{} {}", "null,", "[]]", "1\u{0}", "\"a\"b"])
+    @Test(arguments: ["1 2", "01", "-01", "0x10", "{} {}", "null,", "[]]", "1\u{0}", "\"a\"b"])
     func nothingFollowsTheValue(_ text: String) {
         #expect(Self.reason(Array(text.utf8)) == .trailingBytes)
     }
@@ -87,7 +87,8 @@ import Testing
     // MARK: Beside Foundation's reader
 
     /// Mutations of texts that are JSON: whatever one reader takes, the other takes, and for the same value. They differ where this one is
-    /// stricter on purpose, and where Foundation goes by more than RFC 8259: other encodings, and numbers that no Double is.
+    /// stricter on purpose, and where Foundation goes by more than RFC 8259: other encodings, commas before a bracket, and numbers that no
+    /// Double is.
     @Test func mutatedTextsAreReadAsFoundationReadsThem() throws {
         var generator = SeededGenerator()
         var read = 0
@@ -103,10 +104,18 @@ import Testing
             } catch {
                 let isStricter = [.duplicateMember, .tooDeep, .containsNUL].contains(error.reason)
                 let isForeign = bytes.prefix(4).contains(0) || bytes.prefix(2).contains(where: { $0 >= 0xEF })
-                #expect(known == nil || isStricter || isForeign, "\(generator): \(error): \(String(decoding: bytes, as: UTF8.self))")
+                #expect(
+                    known == nil || isStricter || isForeign || Self.isTrailingComma(bytes, error.offset),
+                    "\(generator): \(error): \(String(decoding: bytes, as: UTF8.self))")
             }
         }
         #expect(read > 10_000)
+    }
+
+    /// Foundation on Linux takes `[1,]` and `{"a":1,}`.
+    private static func isTrailingComma(_ bytes: [UInt8], _ offset: Int) -> Bool {
+        guard offset < bytes.count, bytes[offset] == UInt8(ascii: "]") || bytes[offset] == UInt8(ascii: "}") else { return false }
+        return bytes[..<offset].last { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: ",")
     }
 
     /// Foundation takes bytes with zeros at the start for UTF-16, and refuses numbers that overflow a Double.
