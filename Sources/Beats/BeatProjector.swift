@@ -69,7 +69,8 @@ public struct BeatProjector: Projector {
             changes: try row.jsonOrNil(13))
     }
 
-    private func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
+    /// The beats of `ids` that there are, as the copies are to show them.
+    func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
         try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
     }
 
@@ -219,7 +220,12 @@ enum BeatDocuments {
     }
 
     static func indexWrite(_ state: BeatProjector.State, _ facts: SearchFacts) -> MongoWrite {
-        put(state, state.isPublished ? index(state, facts) : tombstone(state))
+        put(state, indexDocument(state, facts))
+    }
+
+    /// The row of the search index: of a beat that nobody may find, a tombstone.
+    static func indexDocument(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
+        state.isPublished ? index(state, facts) : tombstone(state)
     }
 
     private static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {

@@ -1,0 +1,195 @@
+import Contract
+import DataPlane
+import MongoClient
+import PostgresClient
+
+/// One thing in MongoDB that is not what Postgres says.
+public struct BeatMismatch: Sendable, Hashable {
+    public enum Kind: String, Sendable, CaseIterable {
+        /// Postgres has the beat, the copy is not there.
+        case missing
+        /// The copy is of an older version.
+        case stale
+        /// The copy is there and Postgres does not know the beat.
+        case orphan
+        /// The copy is of the right version, or of one that Postgres never had, and says something else.
+        case different
+    }
+
+    /// Where a copy is kept.
+    public enum Place: String, Sendable, CaseIterable {
+        case beats
+        case searchIndex = "search_index"
+    }
+
+    public let kind: Kind
+    public let place: Place
+    public let id: EntityID
+    /// The version that the copy says it is of; 0 where there is none.
+    public let version: Int64
+}
+
+/// Compares MongoDB with Postgres, beat by beat.
+///
+/// A beat that is on its way (an outbox row is left, or it was changed in the last seconds) is passed over: it is not wrong, only not
+/// there yet. Reads pages by id, so it holds nothing for long and takes no more memory for more beats.
+public struct BeatVerifier: Sendable {
+    private static let page = 500
+
+    private let postgres: PostgresAccess
+    private let mongo: MongoAccess
+    private let projector: BeatProjector
+    private let timeout = Duration.seconds(10)
+
+    public init(postgres: PostgresAccess, mongo: MongoAccess) {
+        self.postgres = postgres
+        self.mongo = mongo
+        projector = BeatProjector(postgres: postgres, mongo: mongo)
+    }
+
+    /// Compares all beats, or those that were changed since `since`. `onProgress` hears how many are done, and of how many.
+    /// Throws `storeUnavailable` or `overloaded`.
+    public func run(
+        since: Timestamp? = nil, onProgress: (Int64, Int64) -> Void = { _, _ in }, onMismatch: (BeatMismatch) async throws(Problem) -> Void
+    ) async throws(Problem) {
+        let all = try await count()
+        var done: Int64 = 0
+        var last = EntityID(rawValue: 0)
+        while true {
+            let ids = try await settled(after: last, since: since)
+            guard let end = ids.last else { break }
+            for mismatch in try await compare(ids) { try await onMismatch(mismatch) }
+            done += Int64(ids.count)
+            last = end
+            onProgress(done, max(done, all))
+        }
+        for place in BeatMismatch.Place.allCases { try await orphans(in: place, onMismatch) }
+    }
+
+    /// Has a beat delivered anew, through the outbox, in a version that is newer than the copy's, so that every fence lets it pass; an orphan, which no row
+    /// of Postgres stands for, is taken away. Throws `storeUnavailable` or `overloaded`.
+    public func repair(_ mismatch: BeatMismatch) async throws(Problem) {
+        guard mismatch.kind == .orphan else {
+            _ = try await postgres.rows(
+                Self.renew, [.uuid(mismatch.id.rawValue), .int64(mismatch.version)], as: .system, within: timeout)
+            return
+        }
+        try await mongo.result(within: timeout) { session in
+            for place in BeatMismatch.Place.allCases { try session.deleteMany(place.rawValue, ["_id": .uuid(mismatch.id.rawValue)]) }
+        }
+    }
+
+    // MARK: Postgres
+
+    private static let countAll = PostgresStatement<Int64>("SELECT count(*) FROM beats") { row throws(PostgresError) in try row.int64(0) }
+
+    private func count() async throws(Problem) -> Int64 {
+        try await postgres.rows(Self.countAll, [], as: .system, within: timeout).first ?? 0
+    }
+
+    private static let selectSettled = PostgresStatement<EntityID>(
+        """
+        SELECT id FROM beats
+        WHERE id > $1 AND updated_at < now() - interval '5 seconds' AND updated_at >= $2
+            AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'beat' AND aggregate_id = beats.id AND state = 'pending')
+        ORDER BY id LIMIT $3
+        """
+    ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
+
+    private func settled(after id: EntityID, since: Timestamp?) async throws(Problem) -> [EntityID] {
+        try await postgres.rows(
+            Self.selectSettled, [.uuid(id.rawValue), .timestamp(since?.microseconds ?? 0), .int64(Int64(Self.page))], as: .system,
+            within: timeout)
+    }
+
+    private static let selectKnown = PostgresStatement<EntityID>("SELECT id FROM beats WHERE id = ANY($1)") {
+        row throws(PostgresError) in EntityID(rawValue: try row.uuid(0))
+    }
+
+    private static let renew = PostgresStatement<Void>(
+        """
+        WITH renewed AS (UPDATE beats SET version = greatest(version, $2) + 1 WHERE id = $1 RETURNING id, version)
+        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, version, 'upsert' FROM renewed
+        """)
+
+    // MARK: Comparing
+
+    private func compare(_ ids: [EntityID]) async throws(Problem) -> [BeatMismatch] {
+        let states = try await projector.states(ids)
+        return try await mongo.result(within: timeout) { session in
+            let filter: BSONDocument = ["_id": ["$in": .array(ids.map { .uuid($0.rawValue) })]]
+            var contents: [EntityID: (version: Int64, isDeleted: Bool, facts: SearchFacts)] = [:]
+            try session.find("beats", filter) { document in
+                contents[EntityID(rawValue: try document.uuid("_id"))] = (
+                    try document.int64("v"), document.boolOrNil("deleted") ?? false, SearchFacts(document)
+                )
+            }
+            var rows: [EntityID: BSONDocument] = [:]
+            try session.find("search_index", filter) { document in
+                rows[EntityID(rawValue: try document.uuid("_id"))] = BSONDocument(copying: document.copy())
+            }
+            var mismatches: [BeatMismatch] = []
+            for state in states {
+                // What is staged is on its way, whatever the outbox says.
+                guard state.staged == nil else { continue }
+                let content = contents[state.id]
+                if let kind = Self.kind(content.map { ($0.version, $0.isDeleted == state.isDeleted) }, state.version) {
+                    mismatches.append(BeatMismatch(kind: kind, place: .beats, id: state.id, version: content?.version ?? 0))
+                }
+                let row = rows[state.id]
+                let expected = BeatDocuments.indexDocument(state, content?.facts ?? SearchFacts())
+                let seen = row.flatMap { Self.seen($0, expected) }
+                if let kind = Self.kind(seen, state.version) {
+                    mismatches.append(BeatMismatch(kind: kind, place: .searchIndex, id: state.id, version: seen?.version ?? 0))
+                }
+            }
+            return mismatches
+        }
+    }
+
+    /// Pure: what is wrong with a copy of this version that is, or is not, as it should be.
+    static func kind(_ copy: (version: Int64, isEqual: Bool)?, _ version: Int64) -> BeatMismatch.Kind? {
+        guard let copy else { return .missing }
+        if copy.version < version { return .stale }
+        return copy.version > version || !copy.isEqual ? .different : nil
+    }
+
+    /// The version of a row of the index, and whether it says what it should. Popularity is counted there, and no copy.
+    private static func seen(_ row: BSONDocument, _ expected: BSONDocument) -> (version: Int64, isEqual: Bool)? {
+        guard case .int64(let version)? = row["v"] else { return nil }
+        return (version, facts(row) == facts(expected))
+    }
+
+    private static func facts(_ document: BSONDocument) -> [String: BSONValue] {
+        var facts: [String: BSONValue] = [:]
+        for key in indexKeys { facts[key] = document[key] }
+        return facts
+    }
+
+    private static let indexKeys = [
+        "deleted", "title", "titleKey", "artistName", "creatorId", "genre", "genreKey", "mood", "moodKey", "tags", "bpm", "key", "price",
+        "createdAt", "isFeatured", "words",
+    ]
+
+    private func orphans(
+        in place: BeatMismatch.Place, _ onMismatch: (BeatMismatch) async throws(Problem) -> Void
+    ) async throws(Problem) {
+        var last = EntityID(rawValue: 0)
+        while true {
+            let after = last
+            let ids = try await mongo.result(within: timeout) { session in
+                var ids: [EntityID] = []
+                try session.find(
+                    place.rawValue, ["_id": ["$gt": .uuid(after.rawValue)], "deleted": ["$ne": true]], projection: ["_id": 1],
+                    sort: ["_id": 1], limit: Int64(Self.page)
+                ) { ids.append(EntityID(rawValue: try $0.uuid("_id"))) }
+                return ids
+            }
+            guard let end = ids.last else { return }
+            // Asked afterwards: a beat is in Postgres before it is anywhere else.
+            let known = Set(try await postgres.rows(Self.selectKnown, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout))
+            for id in ids where !known.contains(id) { try await onMismatch(BeatMismatch(kind: .orphan, place: place, id: id, version: 0)) }
+            last = end
+        }
+    }
+}

@@ -1,0 +1,84 @@
+import Beats
+import Contract
+import DataPlane
+
+/// What the command line does about copies that are not what they should be.
+extension Commands {
+    /// What a comparison found, and what became of it.
+    public struct Verification: Sendable {
+        /// How many copies are wrong, by place and kind.
+        public internal(set) var counts: [BeatMismatch.Place: [BeatMismatch.Kind: Int]] = [:]
+        /// Some of them, to look at.
+        public internal(set) var examples: [BeatMismatch] = []
+        public internal(set) var repaired = 0
+
+        public var total: Int { counts.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
+
+        static let mostExamples = 20
+
+        mutating func add(_ mismatch: BeatMismatch) {
+            counts[mismatch.place, default: [:]][mismatch.kind, default: 0] += 1
+            if examples.count < Self.mostExamples { examples.append(mismatch) }
+        }
+
+        /// A table of what is wrong, and then the examples.
+        public var text: String {
+            let kinds = BeatMismatch.Kind.allCases
+            func row(_ cells: [String]) -> String {
+                cells.enumerated().map { index, cell in
+                    let padding = String(repeating: " ", count: max(0, (index == 0 ? 14 : 11) - cell.count))
+                    return index == 0 ? cell + padding : padding + cell
+                }.joined()
+            }
+            var lines = [row([""] + kinds.map(\.rawValue))]
+            for place in BeatMismatch.Place.allCases {
+                lines.append(row([place.rawValue] + kinds.map { String(counts[place]?[$0] ?? 0) }))
+            }
+            lines += examples.map { "\($0.place.rawValue) \($0.id) is \($0.kind.rawValue)" }
+            if total > examples.count { lines.append("and \(total - examples.count) more") }
+            return lines.joined(separator: "\n")
+        }
+    }
+
+    /// Compares the copies in MongoDB with Postgres: of all beats, or of those that were changed in the last `hours`. With `repair`, has what is wrong written anew through the outbox, and delivers it.
+    public static func verify(
+        _ settings: Settings, hours: Int?, repair: Bool, onProgress: @escaping @Sendable (Int, Double) -> Void
+    ) async throws -> Verification {
+        let since = hours.map { Timestamp(microseconds: Timestamp.now.microseconds - Int64($0) * 3_600_000_000) }
+        let observer = errorLog()
+        let stores = try Stores(settings, observer: observer)
+        let postgres = PostgresAccess(stores.postgres, observer: observer)
+        let mongo = MongoAccess(stores.mongo, observer: observer)
+        let outcome: Result<Verification, Problem>
+        do throws(Problem) {
+            outcome = .success(try await compare(BeatVerifier(postgres: postgres, mongo: mongo), since, repair, onProgress))
+            if repair {
+                let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
+                let projectors = GatewayService.projectors(postgres, mongo)
+                try await OutboxRelay(postgres: postgres, projectors: projectors, cache: cache, observer: observer)
+                    .drain(within: .seconds(60))
+            }
+        } catch {
+            await stores.shutdown()
+            throw Failure(description: error.detail)
+        }
+        await stores.shutdown()
+        return try outcome.get()
+    }
+
+    private static func compare(
+        _ verifier: BeatVerifier, _ since: Timestamp?, _ repair: Bool, _ onProgress: @Sendable (Int, Double) -> Void
+    ) async throws(Problem) -> Verification {
+        var found = Verification()
+        var renewed: Set<EntityID> = []
+        try await verifier.run(since: since) { done, all in
+            onProgress(Int(done), Double(done) / Double(max(all, 1)))
+        } onMismatch: { mismatch throws(Problem) in
+            found.add(mismatch)
+            guard repair, renewed.insert(mismatch.id).inserted else { return }
+            try await verifier.repair(mismatch)
+            found.repaired += 1
+        }
+        return found
+    }
+}
