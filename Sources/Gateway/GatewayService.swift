@@ -21,6 +21,7 @@ public struct GatewayService: Service {
     private let stores: Stores
     private let cache: EntityCache
     private let relay: OutboxRelay
+    private let outbox: OutboxAdministration
     private let mails: MailDelivery
     private let sealer: AuditSealer
     private let identity: IdentityBasics
@@ -61,6 +62,8 @@ public struct GatewayService: Service {
             postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch, observer: late)
         self.relay = relay
         let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
+        let outbox = OutboxAdministration(postgres: postgres)
+        self.outbox = outbox
         let drafts = BeatDraftService(beats: beats, postgres: postgres, mongo: mongo, watch: watch, notice: notice)
         let identity = try IdentityBasics(settings, postgres: postgres, observer: late)
         self.identity = identity
@@ -92,6 +95,7 @@ public struct GatewayService: Service {
         routes =
             BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes
             + BeatDraftRoutes(service: drafts).routes + BeatSplitRoutes(postgres: postgres, audit: audit).routes
+            + OutboxRoutes(outbox: outbox, audit: audit) { relay.poke() }.routes
             + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
             + sessions.routes + accounts.routes + elsewhere.routes + ServiceKeyRoutes(service: serviceKeys).routes
             + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes
@@ -99,7 +103,7 @@ public struct GatewayService: Service {
         self.limits = limits
         let edge = HTTPEdge(
             table: RouteTable(routes), limits: limits, observer: late, trust: try settings.edgeTrust(), authenticator: authenticator,
-            rateLimiter: limiter)
+            rateLimiter: limiter, refusals: AuditRefusals(trail: audit))
         self.edge = edge
 
         let metrics = Metrics(routes: routes.map(\.name))
@@ -108,6 +112,7 @@ public struct GatewayService: Service {
         metrics.register {
             [.init("kababeat_password_hashes_waiting", "Passwords that wait to be hashed.", Double(identity.hasher.waiting))]
         }
+        metrics.register { Self.gauges(outbox) }
         metrics.register {
             let backlog = mails.backlog
             return [
@@ -156,6 +161,7 @@ public struct GatewayService: Service {
         let relayTask = Task { await relay.run() }
         let mailTask = Task { await mails.run() }
         let mailWatch = Task { await mails.watch() }
+        let outboxWatch = Task { await outbox.watch() }
         let sealTask = Task { await sealer.run() }
         let keysTask = Task { await identity.signingKeys.run() }
         let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
@@ -163,6 +169,7 @@ public struct GatewayService: Service {
             relay.stop()
             mailTask.cancel()
             mailWatch.cancel()
+            outboxWatch.cancel()
             sealTask.cancel()
             keysTask.cancel()
             listenTask.cancel()
@@ -203,6 +210,19 @@ public struct GatewayService: Service {
         } onCancel: {
             serving.cancel()
         }
+    }
+
+    private static func gauges(_ outbox: OutboxAdministration) -> [Metrics.Gauge] {
+        var gauges: [Metrics.Gauge] = []
+        for depth in outbox.lastDepths {
+            func add(_ name: String, _ help: String, _ value: Int64) {
+                gauges.append(Metrics.Gauge(name, help, labels: [("kind", depth.kind)], Double(value)))
+            }
+            add("kababeat_outbox_pending", "Outbox rows that wait for delivery, by any gateway.", depth.pending)
+            add("kababeat_outbox_dead", "Outbox rows that were given up: dead letters.", depth.dead)
+            add("kababeat_outbox_oldest_seconds", "Age of the oldest row that waits.", depth.oldestSeconds ?? 0)
+        }
+        return gauges
     }
 
     private static func gauges(_ stores: Stores, _ cache: EntityCache, _ edge: HTTPEdge, _ beats: BeatService) -> [Metrics.Gauge] {

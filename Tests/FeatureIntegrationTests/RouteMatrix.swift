@@ -153,6 +153,10 @@ struct RouteRule: Sendable {
 
         // Administration
         "GET /api/admin/audit": .adminsAndKey,
+        "GET /api/admin/outbox": .admins,
+        "GET /api/admin/outbox/dead": .admins,
+        "POST /api/admin/outbox/dead/replay": .admins,
+        "POST /api/admin/outbox/dead/purge": .admins,
         "GET /api/admin/users": .admins,
         "POST /api/admin/users/{id}/suspend": .admins,
         "POST /api/admin/users/{id}/unsuspend": .admins,

@@ -1,0 +1,143 @@
+import Contract
+import DataPlane
+import HTTPAPI
+import JSON
+
+/// The outbox, for those who run the gateway.
+///
+/// | method | path | policy |
+/// | --- | --- | --- |
+/// | GET | /api/admin/outbox | role:admin |
+/// | GET | /api/admin/outbox/dead | role:admin |
+/// | POST | /api/admin/outbox/dead/replay | role:admin |
+/// | POST | /api/admin/outbox/dead/purge | role:admin |
+struct OutboxRoutes: Sendable {
+    let outbox: OutboxAdministration
+    let audit: any AuditTrail
+    let wake: @Sendable () -> Void
+
+    /// Names the order of dead letters in cursors.
+    private static let order: UInt64 = 4
+
+    var routes: [Route] {
+        [
+            .get("/api/admin/outbox", .role(.admin)) { call throws(Problem) in try await depths(&call) },
+            .get("/api/admin/outbox/dead", .role(.admin)) { call throws(Problem) in try await dead(&call) },
+            .post("/api/admin/outbox/dead/replay", .role(.admin)) { call throws(Problem) in
+                try await change(&call, "dead_letters_replayed") { ids throws(Problem) in try await outbox.replay(ids) }
+            },
+            .post("/api/admin/outbox/dead/purge", .role(.admin)) { call throws(Problem) in
+                try await change(&call, "dead_letters_purged") { ids throws(Problem) in try await outbox.purge(ids) }
+            },
+        ]
+    }
+
+    private func depths(_ call: inout Call) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        call.clock.mark(.parse)
+        let depths = try await outbox.depths()
+        call.clock.mark(.fetch)
+        var json = JSONWriter()
+        json.object { json in
+            json.key("items")
+            json.array { json in
+                for depth in depths {
+                    json.object { json in
+                        json.key("kind")
+                        json.string(depth.kind)
+                        json.key("pending")
+                        json.integer(depth.pending)
+                        json.key("dead")
+                        json.integer(depth.dead)
+                        if let seconds = depth.oldestSeconds {
+                            json.key("oldestSeconds")
+                            json.integer(seconds)
+                        }
+                    }
+                }
+            }
+            json.page(limit: 100, next: nil, total: Int64(depths.count), totalIsExact: true)
+        }
+        return .json(json.bytes)
+    }
+
+    private func dead(_ call: inout Call) async throws(Problem) -> Reply {
+        var query = try call.query(allowed: ["limit", "cursor"])
+        let page = query.page()
+        try query.check()
+        var after: Int64 = 0
+        if case .after(let cursor) = page.position {
+            guard cursor.order == Self.order, case .integer(let id) = cursor.value else {
+                throw Problem(.invalidCursor, "This cursor belongs to another list.")
+            }
+            after = id
+        }
+        call.clock.mark(.parse)
+        let found = try await outbox.deadLetters(after: after, limit: page.limit + 1)
+        call.clock.mark(.fetch)
+        let shown = found.prefix(page.limit)
+        let last = found.count > shown.count ? shown.last : nil
+        var json = JSONWriter()
+        json.object { json in
+            json.key("items")
+            json.array { json in
+                for letter in shown { Self.write(letter, into: &json) }
+            }
+            json.key("page")
+            json.object { json in
+                json.key("limit")
+                json.integer(page.limit)
+                json.key("next")
+                if let last {
+                    json.string(Cursor(order: Self.order, value: .integer(last.id), id: last.aggregate).description)
+                } else {
+                    json.null()
+                }
+            }
+        }
+        return .json(json.bytes)
+    }
+
+    private static func write(_ letter: DeadLetter, into json: inout JSONWriter) {
+        json.object { json in
+            json.key("id")
+            json.integer(letter.id)
+            json.key("kind")
+            json.string(letter.kind)
+            json.key("aggregateId")
+            json.id(letter.aggregate)
+            json.key("version")
+            json.integer(letter.version)
+            json.key("attempts")
+            json.integer(letter.attempts)
+            json.key("reason")
+            json.string(letter.reason)
+            json.key("createdAt")
+            json.timestamp(letter.createdAt)
+        }
+    }
+
+    private func change(
+        _ call: inout Call, _ action: String, _ change: ([Int64]?) async throws(Problem) -> Int64
+    ) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        var input = try call.input(allowed: ["ids", "all"])
+        let ids = input.integers("ids", count: 1...OutboxAdministration.most, in: 1...Int.max)?.map { Int64($0) }
+        let isAll = input.bool("all") ?? false
+        if input.has("ids") == isAll { input.complain("ids", "are named, or `all` is true; one of the two") }
+        try input.check()
+        let account = try call.account()
+        call.clock.mark(.parse)
+        let count = try await change(ids)
+        wake()
+        try await audit.record(
+            AuditEvent(action, .admin, .notice, actor: account.id, caller: call.caller, metadata: [.count: String(count)]))
+        call.clock.mark(.fetch)
+        var json = JSONWriter()
+        json.object { json in
+            json.key("count")
+            json.integer(count)
+        }
+        return .json(json.bytes)
+    }
+}
