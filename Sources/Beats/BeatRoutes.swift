@@ -1,6 +1,7 @@
 import Contract
 import DataPlane
 import HTTPAPI
+import HTTPTypes
 import JSON
 
 /// What everybody may read of beats. A beat that is not published is there for those who may see it, and what a single beat is to an
@@ -39,17 +40,31 @@ public struct BeatRoutes: Sendable {
     private func detail(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         guard let id = EntityID(call.parameter("id")) else { throw .notFound("beat") }
+        let floor = try Self.floor(call)
         call.clock.mark(.parse)
-        let account = call.principal.account
-        let lookup =
-            if let account {
-                try await service.beat(id, for: account, bypassingCache: call.bypassesCache)
-            } else {
-                try await service.beat(id, bypassingCache: call.bypassesCache)
-            }
+        // A cache may hold an older version, and that there is no such beat.
+        var lookup = floor > 0 ? try? await beat(id, call, bypassingCache: call.bypassesCache) : nil
+        if lookup.map({ $0.body.version < floor }) ?? true {
+            lookup = try await beat(id, call, bypassingCache: floor > 0 || call.bypassesCache)
+        }
         call.clock.mark(.fetch)
-        guard let bytes = lookup.body.bytes else { throw .notFound("beat") }
-        return Reply(body: bytes, etag: lookup.body.etag, cacheControl: account == nil ? .revalidate : .never, tier: lookup.tier)
+        guard let lookup, let bytes = lookup.body.bytes else { throw .notFound("beat") }
+        return Reply(
+            body: bytes, etag: lookup.body.etag, cacheControl: call.principal.account == nil ? .revalidate : .never, tier: lookup.tier)
+    }
+
+    private func beat(_ id: EntityID, _ call: Call, bypassingCache: Bool) async throws(Problem) -> Lookup {
+        guard let account = call.principal.account else { return try await service.beat(id, bypassingCache: bypassingCache) }
+        return try await service.beat(id, for: account, bypassingCache: bypassingCache)
+    }
+
+    /// The version that the reader knows of; a cache that has an older one is passed over.
+    private static func floor(_ call: Call) throws(Problem) -> Int64 {
+        guard let text = call.field(.ifVersionAtLeast) else { return 0 }
+        guard let version = Int64(text), version > 0 else {
+            throw .invalid([.init("If-Version-At-Least", "must be a version: a whole number above 0")])
+        }
+        return version
     }
 
     private func list(_ call: inout Call) async throws(Problem) -> Reply {

@@ -8,6 +8,8 @@ extension HTTPField.Name {
     static let rateLimit = known("RateLimit")
     static let rateLimitPolicy = known("RateLimit-Policy")
     static let referrerPolicy = known("Referrer-Policy")
+    /// The version that a reader has seen or written: nothing older is an answer.
+    public static let ifVersionAtLeast = known("If-Version-At-Least")
     static let requestID = known("X-Request-Id")
     static let serverTiming = known("Server-Timing")
     static let xCache = known("X-Cache")
