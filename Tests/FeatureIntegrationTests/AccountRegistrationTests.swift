@@ -213,9 +213,13 @@ import Testing
             try await desk.session.makeAccount("suspended", status: "suspended")
             for name in ["known", "unproven", "suspended", "nobody"] {
                 let email = try #require(EmailAddress(SessionDesk.email(name)))
-                for ask in [desk.accounts.resendVerification, desk.accounts.forgotPassword] {
+                for isForgotten in [false, true] {
                     let start = ContinuousClock.now
-                    try await ask(email)
+                    if isForgotten {
+                        try await desk.accounts.forgotPassword(email)
+                    } else {
+                        try await desk.accounts.resendVerification(to: email)
+                    }
                     #expect(ContinuousClock.now - start >= .milliseconds(100), "\(name)")
                 }
             }
