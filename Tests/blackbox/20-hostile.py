@@ -166,6 +166,24 @@ def wrong_methods_and_bodies():
     problem("a broken query and a body", "/api/beats?%=", 400, "body_not_allowed", "Content-Length: 1", body=b"x")
 
 
+def wrong_json():
+    """Bodies for a route that takes one. Few: whoever tries to sign in is counted."""
+    login, json = "/api/auth/login", "Content-Type: application/json"
+    for name, body in {
+        "a member twice": b'{"email":"a","\\u0065mail":"b"}', "half of a surrogate pair": b'{"email":"\\ud800"}', "a NUL": b'{"email":"\\u0000"}',
+        "bytes that are no UTF-8": b'{"email":"\xff"}', "60,000 brackets": b"[" * 60_000, "no object": b"[1]", "a body that is cut off": b'{"email":',
+        "something behind": b"{}{}",
+    }.items():
+        problem(f"login with {name}", login, 400, "invalid_body", json, f"Content-Length: {len(body)}", method="POST", body=body)
+    operators = b'{"email":{"$ne":1},"$where":"1=1"}'
+    problem("login with operators", login, 400, "invalid_request", json, f"Content-Length: {len(operators)}", method="POST", body=operators)
+    problem("login with a form", login, 415, "unsupported_media_type", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 7",
+            method="POST", body=b"email=a")
+    problem("login with 10 MB", login, 413, "body_too_large", json, "Content-Length: 10000000", method="POST", body=b"x" * 10_000_000)
+    problem("login with 10 MB in chunks", login, 413, "body_too_large", json, "Transfer-Encoding: chunked", method="POST",
+            body=(b"10000\r\n" + b"x" * 65536 + b"\r\n") * 150 + b"0\r\n\r\n")
+
+
 # MARK: Queries
 
 TEXTS = ["genre", "mood", "tags", "search"]
@@ -288,12 +306,14 @@ def slow_ones():
     head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: "
     body = request("/api/beats", "Content-Length: 1000", method="POST")
     chunks = request("/api/beats", "Transfer-Encoding: chunked", method="POST")
+    wanted = request("/api/auth/login", "Content-Type: application/json", "Content-Length: 1000", method="POST")
     cases = [
         silent,
         lambda: slow("a slow request line", b"", b"GET /" + b"a" * 100),
         lambda: slow("a slow header", head, b"a" * 100),
         lambda: slow("a slow second header", request("/health/live") + head, b"a" * 100),
         lambda: slow("a slow body", body, b"a" * 100),
+        lambda: slow("a slow body that is wanted", wanted, b" " * 100),
         lambda: slow("slow chunks", chunks, b"1\r\na\r\n" * 20),
         slow_reader,
         endless_body,
@@ -400,7 +420,7 @@ def main():
     usual = times(beat)
     # A second, unless the machine is so slow that even now it takes longer than usual.
     longest = max(1, 10 * usual[-1])
-    for step in [broken_requests, wrong_targets_and_hosts, wrong_methods_and_bodies, wrong_queries, wrong_cursors, many_requests_at_once,
+    for step in [broken_requests, wrong_targets_and_hosts, wrong_methods_and_bodies, wrong_json, wrong_queries, wrong_cursors, many_requests_at_once,
                  whole_answers_before_closing, slow_ones, lambda: sieges(beat, longest)]:
         began, failed = time.monotonic(), len(FAILURES)
         try:
