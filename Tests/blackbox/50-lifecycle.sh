@@ -33,9 +33,10 @@ settings_are_checked() {
 
 config_hides_secrets() {
     KABABEAT_POSTGRES_PASSWORD=s3cret-1 KABABEAT_POSTGRES_OWNER_PASSWORD=s3cret-2 KABABEAT_REDIS_PASSWORD=s3cret-3 \
-        KABABEAT_MONGO_URI='mongodb://someone:s3cret-4@127.0.0.1/' kababeat config --set http.port=8123 >"$OUTPUT"
+        KABABEAT_MONGO_URI='mongodb://someone:s3cret-4@127.0.0.1/' KABABEAT_IDENTITY_SECRET=s3cret-5 \
+        kababeat config --set http.port=8123 >"$OUTPUT"
     ! grep -q s3cret "$OUTPUT" || fail "kababeat config shows a secret: $(grep s3cret "$OUTPUT")"
-    [[ $(grep -c '<redacted>' "$OUTPUT") == 4 ]] || fail "kababeat config does not say which secrets are set: $(cat "$OUTPUT")"
+    [[ $(grep -c '<redacted>' "$OUTPUT") == 5 ]] || fail "kababeat config does not say which secrets are set: $(cat "$OUTPUT")"
     grep -q '^KABABEAT_HTTP_PORT  *8123$' "$OUTPUT" || fail "a flag does not win over the environment: $(cat "$OUTPUT")"
     pass "kababeat config shows what is in force, and no secret"
 }
