@@ -113,16 +113,18 @@ struct BeatPermissionStore: Sendable {
             "beat_permissions_user_id_fkey": Problem.notFound("user"),
             "beat_permissions_granted_by_creator": Problem.forbidden,
         ]
+        // Swift 6.3.1 calls a null pointer where such a closure captures a whole account.
+        let me = account.id
         return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout, refusals: refusals) { transaction in
             guard let owner = try await transaction.query(Self.ownerOf, [.uuid(beat.rawValue)]).first else {
                 throw Problem.notFound("beat")
             }
-            guard owner == account.id else { throw Problem.forbidden }
+            guard owner == me else { throw Problem.forbidden }
             try await transaction.execute(Self.lock, [.uuid(beat.rawValue)])
             let count = try await transaction.query(Self.countOfBeat, [.uuid(beat.rawValue)]).first ?? 0
             guard count < Int64(most) else { throw Problem(.conflict, "A beat can be shared with \(most) accounts at most.") }
             let made = try await transaction.query(
-                Self.insert, [.uuid(beat.rawValue), .uuid(person.rawValue), .text(level.rawValue), .uuid(account.id.rawValue)])
+                Self.insert, [.uuid(beat.rawValue), .uuid(person.rawValue), .text(level.rawValue), .uuid(me.rawValue)])
             guard let permission = made.first else { throw Problem.unexpected }
             return permission
         }
@@ -130,8 +132,8 @@ struct BeatPermissionStore: Sendable {
 
     /// Accepts the account's own invitation. Nil where there is none; what was accepted before stays as it is.
     func accept(_ beat: EntityID, for account: Account) async throws(Problem) -> (permission: BeatPermission, isNew: Bool)? {
-        try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            let parameters: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue)]
+        let parameters: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue)]
+        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             let changed = try await transaction.execute(Self.accept, parameters)
             // Read afterwards: only then may the account see the beat's title.
             return try await transaction.query(Self.own, parameters).first.map { ($0, changed > 0) }
