@@ -16,6 +16,7 @@ public struct HTTPEdge: Sendable {
     private let observer: any Observer
     private let authenticator: (any Authenticator)?
     private let rateLimiter: (any RateLimiter)?
+    private let refusals: (any RefusalWatch)?
     private let traffic = Traffic()
 
     private final class Traffic: Sendable {
@@ -26,7 +27,7 @@ public struct HTTPEdge: Sendable {
     /// Without an `authenticator` no credential counts for anything; without a `rateLimiter` nothing is counted.
     public init(
         table: RouteTable, limits: EdgeLimits, observer: any Observer, trust: EdgeTrust = EdgeTrust(),
-        authenticator: (any Authenticator)? = nil, rateLimiter: (any RateLimiter)? = nil
+        authenticator: (any Authenticator)? = nil, rateLimiter: (any RateLimiter)? = nil, refusals: (any RefusalWatch)? = nil
     ) {
         self.table = table
         self.limits = limits
@@ -34,6 +35,7 @@ public struct HTTPEdge: Sendable {
         self.trust = trust
         self.authenticator = authenticator
         self.rateLimiter = rateLimiter
+        self.refusals = refusals
     }
 
     /// Requests being worked on, for metrics.
@@ -54,6 +56,7 @@ public struct HTTPEdge: Sendable {
             reply = try await handle(&exchange, &parts, writer, from: connection.peer)
         } catch {
             exchange.problem = error.code
+            note(error.code, exchange, from: connection.peer)
             reply = ProblemMapper.reply(error, id: exchange.id)
             switch error.code {
             case .methodNotAllowed: reply.extraFields.append((.allow, table.allowed(at: exchange.path)))
@@ -122,6 +125,20 @@ public struct HTTPEdge: Sendable {
             rawBody: body, fields: exchange.head.headerFields)
         defer { exchange.clock = call.clock }
         return try await route.handler(&call)
+    }
+
+    /// Says that a request was refused for who sent it, or for how many.
+    private func note(_ code: Problem.Code, _ exchange: Exchange, from peer: ClientAddress) {
+        guard let refusals else { return }
+        let refusal: Refusal
+        switch code {
+        case .rateLimited: refusal = .rateLimited
+        case .unauthenticated where exchange.fields.authorization != nil || exchange.transport != nil: refusal = .deadCredential
+        default: return
+        }
+        let address = trust.client(of: peer, forwarded: exchange.fields.forwardedFor)
+        let caller = Caller(address: address, fields: exchange.head.headerFields, transport: exchange.transport, request: exchange.id)
+        refusals.refused(refusal, caller, route: exchange.route.map { table.routes[$0].name })
     }
 
     private func checkTarget(_ exchange: Exchange) throws(Problem) {

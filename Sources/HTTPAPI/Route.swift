@@ -94,10 +94,7 @@ public struct Call: Sendable {
     let fields: HTTPFields
 
     /// Where the request comes from, for sessions and for the audit log.
-    public var caller: Caller {
-        let agent = (fields[.userAgent] ?? "").unicodeScalars.lazy.filter { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
-        return Caller(address: address, userAgent: String(String.UnicodeScalarView(agent.prefix(255))), transport: transport, request: id)
-    }
+    public var caller: Caller { Caller(address: address, fields: fields, transport: transport, request: id) }
 
     /// The value of a cookie; nil where it is absent, stands twice, or is longer than any of ours.
     public func cookie(_ name: String) -> String? {
@@ -129,6 +126,14 @@ public struct Call: Sendable {
     /// is not valid percent-encoded UTF-8.
     public func query(allowed: [String], ignoringOthers: Bool = false) throws(Problem) -> QueryParameters {
         try QueryParameters(rawQuery, allowed: allowed, ignoringOthers: ignoringOthers)
+    }
+}
+
+extension Caller {
+    init(address: ClientAddress, fields: HTTPFields, transport: Transport?, request: RequestID) {
+        let agent = (fields[.userAgent] ?? "").unicodeScalars.lazy.filter { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
+        self.init(
+            address: address, userAgent: String(String.UnicodeScalarView(agent.prefix(255))), transport: transport, request: request)
     }
 }
 
