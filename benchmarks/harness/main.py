@@ -23,7 +23,7 @@ def main():
     options = arguments()
     if options.list:
         # Before the imports below: it should answer without anything installed.
-        print("cached\ncold\nbrowse\nzipf\nconnections\nsize")
+        print("cached\ncold\nbrowse\nzipf\nconnections\nsize\nme\nlogins")
         return
     import os
 

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import accounts
 import catalogue
 from load import IGNORED, cache_lookups, get, middle, require_equal, tool, wrk
 from machine import PeakMemory, Server, free_port
@@ -67,8 +68,8 @@ class Run:
         self.servers.append(server)
         return server
 
-    def peer_environment(self, connections):
-        setting = self.setting
+    def peer_environment(self, connections, setting=None):
+        setting = setting or self.setting
         # The principal is the session's: cheaper than once a transaction, which is what the gateway has to do.
         login = (f"postgres://{setting['KABABEAT_POSTGRES_USER']}:{setting['KABABEAT_POSTGRES_PASSWORD']}@{setting['KABABEAT_POSTGRES_HOST']}"
                  f":{setting['KABABEAT_POSTGRES_PORT']}/{setting['KABABEAT_POSTGRES_DATABASE']}?options=-c%20kababeat.role%3Danonymous")
@@ -209,11 +210,14 @@ def zipf(run):
 
 def connections(run, total=10_000, active=500):
     """10,000 open keep-alive connections, 500 of them busy."""
-    room = run.gateway.allow_files(total + 1000)
+    # All of them come from one address, which by default may have fewer.
+    gateway = run.start("connections", [run.binary, "serve"], {
+        "KABABEAT_HTTP_PORT": "{port}", "KABABEAT_HTTP_CONNECTIONS_ADDRESS": str(total + 1000)})
+    room = gateway.allow_files(total + 1000)
     if room < total + 200:
         raise SystemExit(f"the gateway may open {room} files, too few for {total} connections: raise the hard limit (ulimit -Hn)")
-    with PeakMemory(run.gateway) as peak:
-        figures = tool(run.directory / "connections", run.gateway.port, total, active, run.rounds * run.seconds,
+    with PeakMemory(gateway) as peak:
+        figures = tool(run.directory / "connections", gateway.port, total, active, run.rounds * run.seconds,
                        f"/api/beats/{run.ids[0]}", timeout=300)
     result = Result("connections", f"{total:,} open connections, {active} busy", [("gateway", figures | {"memory": peak.megabytes})])
     result.thresholds = [
@@ -257,4 +261,63 @@ def sized_catalogue(run, count):
     return setting
 
 
-ALL = {"cached": cached_detail, "cold": cold_detail, "browse": browse, "zipf": zipf, "connections": connections, "size": size}
+def with_accounts(run, name, cost):
+    """A gateway on a catalogue of its own where anybody may sign in as often as they like, and the settings of its stores."""
+    setting = sized_catalogue(run, 5_000)
+    return setting, run.start(name, [run.binary, "serve"], setting | {
+        "KABABEAT_HTTP_PORT": "{port}", "KABABEAT_ENVIRONMENT": "development", "KABABEAT_LIMITS_ENABLED": "false",
+        "KABABEAT_PASSWORD_COST": str(cost), "KABABEAT_TOKEN_SECONDS": "3600"})
+
+
+def me(run):
+    """Who a token's holder is, read as that account under row security."""
+    setting, gateway = with_accounts(run, "gateway with accounts", 4)
+    tokens = accounts.access_tokens(gateway)
+    peer = run.start("four round trips", [str(run.directory / "go-peer")],
+                     run.peer_environment("&sslmode=disable&pool_max_conns=8", run.setting | setting) | {"GATEWAY_URL": gateway.url})
+    for token in tokens[:20]:
+        ours, theirs = accounts.me(gateway, token), accounts.me(peer, token)
+        if {**ours, "createdAt": ""} != {**theirs, "createdAt": ""}:
+            raise SystemExit(f"/api/auth/me differs:\n  {ours}\n  {theirs}")
+    file = run.paths("me", (f"/api/auth/me\t{token}" for token in tokens))
+    result = Result("me", f"GET /api/auth/me, {len(tokens)} sessions")
+    result.rows = run.interleave({"gateway": run.served(gateway, file), "four round trips": run.served(peer, file)})
+    result.thresholds = [Threshold("at least 6,000 a second", result.rate("gateway"), result.rate("gateway") >= 6000, "/s")]
+    result.at_least(2.5, "four round trips")
+    result.notes.append("four round trips: Go with pgx as PostgREST would do it: BEGIN, set_config, the query, COMMIT. It believes a token "
+                        "until it expires; the gateway also looks up at every request whether the session still lives.")
+    return [result]
+
+
+def logins(run, rate=50, pace=10):
+    """Cached reads of a steady stream while people sign in. At cost 8, one thread can hash 50 passwords a second on most machines."""
+    setting, gateway = with_accounts(run, "gateway with sign-ins", 8)
+    accounts.access_tokens(gateway)
+    file = run.paths("logins", (f"/api/beats/{identifier}" for identifier in catalogue.identifiers(run.setting | setting)[:1000]))
+    everybody = []
+
+    def reads(seconds):
+        return wrk(gateway, file, seconds, f"pace={pace}", connections=CONNECTIONS)
+
+    def reads_with_sign_ins(seconds):
+        with accounts.SignIns(gateway, rate) as sign_ins:
+            figures = reads(seconds)
+        everybody.append(sign_ins)
+        return figures
+
+    result = Result("logins", f"Cached detail, {CONNECTIONS} readers with a pause of {pace} ms, and {rate} sign-ins a second")
+    result.rows = run.interleave({"gateway": (gateway, reads), "with sign-ins": (gateway, reads_with_sign_ins)})
+    (_, alone), (_, beside) = result.rows
+    answers = sum(sum(some.statuses.values()) for some in everybody)
+    signed_in = sum(some.statuses.get(200, 0) for some in everybody)
+    seconds = sum(some.seconds for some in everybody)
+    result.thresholds = [
+        Threshold("p99 beside sign-ins, at most 2 ×", beside["p99"] / alone["p99"], beside["p99"] <= 2 * alone["p99"]),
+        Threshold(f"sign-ins a second, at least {0.95 * rate:g}", signed_in / seconds, signed_in / seconds >= 0.95 * rate, "/s"),
+    ]
+    result.notes.append(f"{answers} sign-ins, each a bcrypt hash of cost 8 and a session; {answers - signed_in} were refused.")
+    return [result]
+
+
+ALL = {"cached": cached_detail, "cold": cold_detail, "browse": browse, "zipf": zipf, "connections": connections, "size": size, "me": me,
+       "logins": logins}

@@ -1,6 +1,7 @@
 -- wrk script: asks for the paths in a file, one a line, and prints what came of it as one line of JSON.
---   wrk ... -s paths.lua URL -- FILE [no-cache] [zipf]
--- The paths are taken at random, all alike or, with `zipf`, the n-th with a weight of 1/n.
+--   wrk ... -s paths.lua URL -- FILE [no-cache] [zipf] [pace=MILLISECONDS]
+-- The paths are taken at random, all alike or, with `zipf`, the n-th with a weight of 1/n. A path may be followed by a tab and an access
+-- token. With `pace`, each connection waits that long between an answer and its next request.
 
 local started = 0
 
@@ -12,10 +13,15 @@ end
 function init(arguments)
     math.randomseed(os.time() * 64 + number)
     paths, weights = {}, nil
-    for path in io.lines(arguments[1]) do paths[#paths + 1] = path end
+    for line in io.lines(arguments[1]) do
+        local path, token = line:match("^(.-)\t(.*)$")
+        paths[#paths + 1] = token and path .. " HTTP/1.1\r\nAuthorization: Bearer " .. token or line .. " HTTP/1.1"
+    end
     for index = 2, #arguments do
         if arguments[index] == "no-cache" then wrk.headers["Cache-Control"] = "no-cache" end
         if arguments[index] == "zipf" then weights = {} end
+        local pace = tonumber(arguments[index]:match("^pace=(%d+)$"))
+        if pace then delay = function() return pace end end
     end
     if weights then
         local sum = 0
@@ -26,8 +32,8 @@ function init(arguments)
     end
     -- wrk.format is slow; all requests differ in the path alone.
     local request = wrk.format("GET", "/?")
-    local cut = request:find("/?", 1, true)
-    before, after = request:sub(1, cut - 1), request:sub(cut + 2)
+    local first, last = request:find("/? HTTP/1.1", 1, true)
+    before, after = request:sub(1, first - 1), request:sub(last + 1)
 end
 
 local function zipf()

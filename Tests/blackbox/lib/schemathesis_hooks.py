@@ -1,7 +1,8 @@
-"""What a schema cannot say, for 10-contract.sh: rules between parameters, and names of what is there."""
+"""What a schema cannot say, for 10-contract.sh: who asks, rules between parameters, and names of what is there."""
 
 import json
 import os
+import threading
 import urllib.error
 import urllib.request
 import zlib
@@ -9,11 +10,66 @@ import zlib
 import schemathesis
 
 BASE = "http://127.0.0.1:" + os.environ["KABABEAT_HTTP_PORT"]
+# Nobody, or an account that the script has made.
+EMAIL, PASSWORD = os.environ.get("KABABEAT_TEST_EMAIL"), os.environ.get("KABABEAT_TEST_PASSWORD")
 
 
-def fetch(path):
-    with urllib.request.urlopen(BASE + path, timeout=5) as response:
+def fetch(path, body=None, token=None):
+    request = urllib.request.Request(BASE + path, data=body and json.dumps(body).encode())
+    if body:
+        request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", "Bearer " + token)
+    with urllib.request.urlopen(request, timeout=5) as response:
         return json.load(response)
+
+
+class Session:
+    """The access token of the account; another one where the one before was ended by what was tried out."""
+
+    lock = threading.Lock()
+    current = None
+
+    @classmethod
+    def token(cls):
+        with cls.lock:
+            if cls.current is None:
+                cls.current = fetch("/api/auth/login", {"email": EMAIL, "password": PASSWORD})["accessToken"]
+            return cls.current
+
+    @classmethod
+    def end(cls):
+        with cls.lock:
+            cls.current = None
+
+
+if EMAIL:
+
+    @schemathesis.auth(refresh_interval=None)
+    class Bearer:
+        def get(self, case, context):
+            return Session.token()
+
+        def set(self, case, data, context):
+            case.headers = {**(case.headers or {}), "Authorization": "Bearer " + data}
+
+
+ENDING = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions"), ("DELETE", "/api/auth/sessions/{id}")}
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if response.status_code == 401 or (case.method.upper(), case.path) in ENDING:
+        Session.end()
+
+
+@schemathesis.check
+def a_public_read_is_everybodys(context, response, case):
+    """Whatever credential is tried out: without one, nobody is sent to sign in to read what is public."""
+    sent = {name.lower() for name in response.request.headers}
+    if case.operation.definition.raw.get("x-policy") == "anyone" and case.method.upper() in ("GET", "HEAD"):
+        if not sent & {"authorization", "cookie"}:
+            assert response.status_code not in (401, 403), f"{response.status_code} for nobody in particular"
 
 
 BEATS = fetch("/api/beats?limit=100")
@@ -21,14 +77,21 @@ IDS = [beat["id"] for beat in BEATS["items"]]
 USERS = sorted({beat["creator"][name] for beat in BEATS["items"] for name in ("id", "username")})
 
 
+def names(path, parameter):
+    """What there is that a path's parameter may name."""
+    if parameter == "user" or path.startswith("/api/admin/users"):
+        return [name for name in USERS if parameter == "user" or len(name) == 36]
+    return IDS if parameter == "id" and path.startswith("/api/beats") else []
+
+
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
     """Every second name is one of something that is there."""
-    for name, known in (("id", IDS), ("user", USERS)):
-        if name in (path_parameters or {}):
-            choice = zlib.crc32(str(path_parameters[name]).encode(errors="replace"))
-            if choice % 2:
-                path_parameters[name] = known[choice % len(known)]
+    for parameter in path_parameters or {}:
+        known = names(context.operation.path, parameter)
+        choice = zlib.crc32(str(path_parameters[parameter]).encode(errors="replace"))
+        if known and choice % 2:
+            path_parameters[parameter] = known[choice % len(known)]
     return path_parameters
 
 
@@ -55,7 +118,7 @@ def before_call(context, case, kwargs):
 def follow(case, query):
     """A cursor belongs to one list: this case asks for the second page of the one that has no filter."""
     try:
-        following = fetch(case.formatted_path + "?limit=1")["page"]["next"]
+        following = fetch(case.formatted_path + "?limit=1", token=EMAIL and Session.token())["page"]["next"]
     except urllib.error.HTTPError:
         following = None
     limit = query.get("limit")

@@ -196,5 +196,6 @@ func main() {
 	router := gin.New()
 	router.GET("/api/beats/:id", detail)
 	router.GET("/api/beats", browse)
+	router.GET("/api/auth/me", me)
 	log.Fatal(router.Run("127.0.0.1:" + os.Getenv("PORT")))
 }
