@@ -112,20 +112,20 @@ struct SessionStore: Sendable {
     /// Puts `new` in the place of the token that was shown, or ends the session where that one had been used before; both are
     /// committed. Nil where there is no such token.
     func refresh(_ shown: OpaqueToken, with new: OpaqueToken, caller: Caller) async throws(Problem) -> Shown? {
-        let (lifetimes, digest) = (lifetimes, PostgresValue.bytes(shown.digest))
+        // Swift 6.3.1 miscompiles some closures that keep larger structures across an await; arrays are none.
+        let asked = [PostgresValue.bytes(shown.digest)]
+        let replacement: [PostgresValue] = [
+            .bytes(new.digest), .double(lifetimes.idle.inSeconds), .double(lifetimes.together.inSeconds), .text(caller.userAgent),
+            .text(caller.address.description),
+        ]
         return try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
-            try await transaction.execute(Self.lock, [digest])
-            guard let state = try await transaction.query(Self.state, [digest]).first else { return nil }
+            try await transaction.execute(Self.lock, asked)
+            guard let state = try await transaction.query(Self.state, asked).first else { return nil }
             switch state.verdict {
             case .rotate, .again:
                 guard state.status == .active || state.status == .pending else { break }
                 try await transaction.execute(
-                    Self.rotate,
-                    [
-                        digest, .uuid(state.sessionID.rawValue), .int32(state.generation + 1), .bytes(new.digest),
-                        .double(lifetimes.idle.inSeconds), .double(lifetimes.together.inSeconds), .text(caller.userAgent),
-                        .text(caller.address.description),
-                    ])
+                    Self.rotate, asked + [.uuid(state.sessionID.rawValue), .int32(state.generation + 1)] + replacement)
             case .reused:
                 try await transaction.execute(Self.end, [.uuid(state.sessionID.rawValue), .text(RevocationReason.reuse.rawValue)])
             case .ended: break
