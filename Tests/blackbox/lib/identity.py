@@ -1,0 +1,49 @@
+"""What checks of accounts need of the gateway and its database."""
+
+import os
+import socket
+import subprocess
+
+import httpx
+
+# Seconds that anything may take on a busy machine.
+PATIENCE = 20
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    return [one.getsockname()[1] for one in sockets]
+
+
+def address(name):
+    return f"{name}@example.org"
+
+
+class Gateway:
+    """Every method of a class that is derived from this, and begins with no underscore, is a check."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+
+    def sql(self, text):
+        database = f"{os.environ['KABABEAT_TEST_POSTGRES']} dbname={os.environ['KABABEAT_POSTGRES_DATABASE']}"
+        command = ["psql", "--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", text, database]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.strip()
+
+    def api(self, method, path, token=None, **options):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, self.gateway + path, headers=headers, timeout=PATIENCE, **options)
+
+    def me(self, token):
+        answer = self.api("GET", "/api/auth/me", token)
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        return answer.json()
+
+    def refused(self, answer, status, code):
+        assert (answer.status_code, answer.json().get("code")) == (status, code), (answer.status_code, answer.text)
+
+    def run(self):
+        for name, check in vars(type(self)).items():
+            if not name.startswith("_"):
+                check(self)
+                print(f"ok: {name.replace('_', ' ')}", flush=True)
