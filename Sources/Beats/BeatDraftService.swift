@@ -64,7 +64,8 @@ public final class BeatDraftService: Sendable {
             try await self.attempt(id, match, account) { stored throws(Problem) in
                 guard stored.creator == account.id else { throw .forbidden }
                 if stored.status == status { return stored.version }
-                return try await self.store.move(id, from: stored.version, to: .now(status), as: account)
+                if status == .published { return try await self.store.publish(id, from: stored.version, as: account) }
+                return try await self.store.retire(id, from: stored.version, to: status, as: account)
             }
         }
     }
@@ -74,7 +75,7 @@ public final class BeatDraftService: Sendable {
         _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let version = try await self.attempt(id, match, account) { stored throws(Problem) in
                 guard stored.creator == account.id else { throw .forbidden }
-                return try await self.store.move(id, from: stored.version, to: .deleted, as: account)
+                return try await self.store.retire(id, from: stored.version, to: nil, as: account)
             }
             await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)

@@ -71,89 +71,48 @@ struct BeatDraftStore: Sendable {
         VALUES ($1, $2, $3, $4, $5, $6::numeric, $7::numeric, $8::numeric)
         """)
 
-    private static let update = PostgresStatement<Int64>(
-        """
-        UPDATE beats SET title = $3, description = $4, currency = $5, price_basic = $6::numeric, price_premium = $7::numeric,
-               price_exclusive = $8::numeric, version = version + 1, updated_at = now()
-        WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
-        """
-    ) { row throws(PostgresError) in try row.int64(0) }
+    /// What becomes of the row: one statement each, which names the version that it replaces.
+    private enum Step {
+        case update, publish, retire, delete
 
-    private static let stage = PostgresStatement<Void>(
-        """
-        INSERT INTO beat_content_staged AS staged (beat_id, version, content, changes) VALUES ($1, $2, $3::jsonb, $4::jsonb)
-        ON CONFLICT (beat_id) DO UPDATE SET version = excluded.version, content = excluded.content,
-            changes = staged.changes || excluded.changes, staged_at = now()
-        """)
+        var assignments: String {
+            switch self {
+            case .update:
+                """
+                title = $3, description = $4, currency = $5, price_basic = $6::numeric, price_premium = $7::numeric,
+                price_exclusive = $8::numeric
+                """
+            case .publish: "status = 'published', published_at = coalesce(published_at, now())"
+            case .retire: "status = $3"
+            case .delete: "status = 'archived', deleted_at = now()"
+            }
+        }
+    }
+
+    private static func statement(_ step: Step) -> PostgresStatement<Int64> {
+        PostgresStatement(
+            """
+            UPDATE beats SET \(step.assignments), version = version + 1, updated_at = now()
+            WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
+            """
+        ) { row throws(PostgresError) in try row.int64(0) }
+    }
+
+    private static let (update, publish, retire, delete) = (
+        statement(.update), statement(.publish), statement(.retire), statement(.delete)
+    )
 
     private static let announce = PostgresStatement<Void>(
         "INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) VALUES ('beat', $1, $2, $3)")
 
-    /// Makes a draft of version 1. Throws `storeUnavailable`; `forbidden` where the account may not have beats.
-    func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) {
-        let content = try draft.content.stagedJSON()
-        try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            // Sent together: the server carries them out in order, and the answers come in one trip.
-            async let made = transaction.execute(
-                Self.insert, [.uuid(id.rawValue), .uuid(account.id.rawValue)] + Self.core(draft))
-            async let staged = transaction.execute(
-                Self.stage, [.uuid(id.rawValue), .int64(1), .json(content), .json(entry.json(version: 1))])
-            async let announced = transaction.execute(Self.announce, [.uuid(id.rawValue), .int64(1), .text("upsert")])
-            _ = try await (made, staged, announced)
-        }
-    }
-
-    /// Replaces what `version` held. Returns the new version, or nil where the beat is no longer at `version`: nothing is changed then.
-    /// With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it.
-    func update(
-        _ id: EntityID, from version: Int64, _ draft: BeatDraft, _ entry: VersionEntry?, as account: Account
-    ) async throws(Problem) -> Int64? {
-        let content = entry == nil ? nil : try draft.content.stagedJSON()
-        return try await change(as: account) { transaction in
-            try await transaction.query(Self.update, [.uuid(id.rawValue), .int64(version)] + Self.core(draft)).first
-        } then: { transaction, next in
-            async let announced = transaction.execute(Self.announce, [.uuid(id.rawValue), .int64(next), .text("upsert")])
-            if let entry, let content {
-                try await transaction.execute(
-                    Self.stage, [.uuid(id.rawValue), .int64(next), .json(content), .json(entry.json(version: next))])
-            }
-            _ = try await announced
-        }
-    }
-
-    private func change(
-        as account: Account, _ write: @Sendable (PostgresTransaction) async throws -> Int64?,
-        then follow: @Sendable (PostgresTransaction, Int64) async throws -> Void
-    ) async throws(Problem) -> Int64? {
-        try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            guard let version = try await write(transaction) else { return nil }
-            try await follow(transaction, version)
-            return version
-        }
-    }
-
-    // MARK: Standing
-
-    private static let publish = PostgresStatement<Int64>(
+    private static let stageAndAnnounce = PostgresStatement<Void>(
         """
-        UPDATE beats SET status = 'published', published_at = coalesce(published_at, now()), version = version + 1, updated_at = now()
-        WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
-        """
-    ) { row throws(PostgresError) in try row.int64(0) }
-
-    private static let retire = PostgresStatement<Int64>(
-        """
-        UPDATE beats SET status = $3, version = version + 1, updated_at = now()
-        WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
-        """
-    ) { row throws(PostgresError) in try row.int64(0) }
-
-    private static let delete = PostgresStatement<Int64>(
-        """
-        UPDATE beats SET status = 'archived', deleted_at = now(), version = version + 1, updated_at = now()
-        WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
-        """
-    ) { row throws(PostgresError) in try row.int64(0) }
+        WITH staged AS (
+            INSERT INTO beat_content_staged AS staged (beat_id, version, content, changes) VALUES ($1, $2, $4::jsonb, $5::jsonb)
+            ON CONFLICT (beat_id) DO UPDATE SET version = excluded.version, content = excluded.content,
+                changes = staged.changes || excluded.changes, staged_at = now())
+        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) VALUES ('beat', $1, $2, $3)
+        """)
 
     private static let openSplits = PostgresStatement<Bool>(
         """
@@ -162,37 +121,74 @@ struct BeatDraftStore: Sendable {
         """
     ) { row throws(PostgresError) in try row.bool(0) }
 
-    /// What a change of standing comes to.
-    enum Standing: Sendable {
-        case now(BeatStatus)
-        case deleted
-    }
-
-    /// Returns the new version, or nil where the beat is no longer at `version`. Throws `conflict` where shares of a beat that is to be
-    /// published do not add up, and `forbidden` for anybody but its creator.
-    func move(_ id: EntityID, from version: Int64, to standing: Standing, as account: Account) async throws(Problem) -> Int64? {
-        let key: [PostgresValue] = [.uuid(id.rawValue), .int64(version)]
-        return try await change(as: account) { transaction in
-            switch standing {
-            case .deleted: return try await transaction.query(Self.delete, key).first
-            case .now(.published):
-                // The row is locked first: an offer that is made or accepted meanwhile waits for the outcome.
-                let next = try await transaction.query(Self.publish, key).first
-                if next != nil, try await transaction.query(Self.openSplits, [.uuid(id.rawValue)]).first == true {
-                    throw Self.openShares
-                }
-                return next
-            case .now(let status): return try await transaction.query(Self.retire, key + [.text(status.rawValue)]).first
-            }
-        } then: { transaction, next in
-            let operation = if case .deleted = standing { "delete" } else { "upsert" }
-            try await transaction.execute(Self.announce, [.uuid(id.rawValue), .int64(next), .text(operation)])
-        }
-    }
-
     private static let openShares = Problem(
         .conflict, "Before a beat with shares is published, all of them are accepted and add up to exactly 100.00.",
         fields: [.init("splits", "are not all accepted, or do not add up to 100.00")])
+
+    /// Makes a draft of version 1. Throws `storeUnavailable`; `forbidden` where the account may not have beats.
+    func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) {
+        let row: [PostgresValue] = [.uuid(id.rawValue), .uuid(account.id.rawValue)] + Self.core(draft)
+        let rest = try Self.following(id, 1, "upsert", draft.content, entry)
+        // Two statements: row security looks for the beat when its content is staged, and a statement does not see what it inserts itself.
+        // No structure is kept across an await here and below, since Swift 6.3.1 miscompiles such closures.
+        try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            try await transaction.execute(Self.insert, row)
+            try await transaction.execute(Self.stageAndAnnounce, rest)
+        }
+    }
+
+    /// Replaces what `version` held. Returns the new version, or nil where the beat is no longer at `version`: nothing is changed then.
+    /// With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it.
+    func update(
+        _ id: EntityID, from version: Int64, _ draft: BeatDraft, _ entry: VersionEntry?, as account: Account
+    ) async throws(Problem) -> Int64? {
+        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + Self.core(draft)
+        let isStaged = entry != nil
+        let rest = try Self.following(id, version + 1, "upsert", isStaged ? draft.content : nil, entry)
+        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            guard let next = try await transaction.query(Self.update, row).first else { return nil }
+            try await transaction.execute(isStaged ? Self.stageAndAnnounce : Self.announce, rest)
+            return next
+        }
+    }
+
+    // MARK: Standing
+
+    /// Publishes a beat. Returns the new version, or nil where the beat is no longer at `version`. Throws `conflict` where its shares do
+    /// not add up, and `forbidden` for anybody but its creator.
+    func publish(_ id: EntityID, from version: Int64, as account: Account) async throws(Problem) -> Int64? {
+        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)]
+        let key: [PostgresValue] = [.uuid(id.rawValue)]
+        let rest = try Self.following(id, version + 1, "upsert", nil, nil)
+        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            // The row is locked first: an offer that is made or accepted meanwhile waits for the outcome.
+            guard let next = try await transaction.query(Self.publish, row).first else { return nil }
+            if try await transaction.query(Self.openSplits, key).first == true { throw Self.openShares }
+            try await transaction.execute(Self.announce, rest)
+            return next
+        }
+    }
+
+    /// Takes a beat back or archives it; nil deletes it. Returns and throws as `publish` does.
+    func retire(_ id: EntityID, from version: Int64, to status: BeatStatus?, as account: Account) async throws(Problem) -> Int64? {
+        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + (status.map { [.text($0.rawValue)] } ?? [])
+        let isDeleted = status == nil
+        let rest = try Self.following(id, version + 1, isDeleted ? "delete" : "upsert", nil, nil)
+        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            guard let next = try await transaction.query(isDeleted ? Self.delete : Self.retire, row).first else { return nil }
+            try await transaction.execute(Self.announce, rest)
+            return next
+        }
+    }
+
+    /// The parameters of what follows the row's own statement.
+    private static func following(
+        _ id: EntityID, _ version: Int64, _ operation: String, _ content: BeatContentDocument?, _ entry: VersionEntry?
+    ) throws(Problem) -> [PostgresValue] {
+        let announced: [PostgresValue] = [.uuid(id.rawValue), .int64(version), .text(operation)]
+        guard let content, let entry else { return announced }
+        return announced + [.json(try content.stagedJSON()), .json(entry.json(version: version))]
+    }
 
     // MARK: Values
 

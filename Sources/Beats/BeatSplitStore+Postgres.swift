@@ -50,14 +50,16 @@ struct BeatSplitStore: Sendable {
         let lists: [PostgresValue] = [
             .uuid(beat.rawValue), .uuids(offers.map(\.user.rawValue)), .numerics(offers.map(\.share.decimal)),
         ]
+        let key: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue)]
+        let offered = lists + [.uuid(account.id.rawValue)]
         try await postgres.transaction(
             as: PostgresSettings(.account(account)), within: timeout, refusals: ["beat_splits_user_id_fkey": unknown]
         ) { transaction in
-            let status = try await transaction.query(Self.lock, [.uuid(beat.rawValue), .uuid(account.id.rawValue)]).first
+            let status = try await transaction.query(Self.lock, key).first
             guard let status else { throw Problem.notFound("beat") }
             guard status != BeatStatus.published.rawValue else { throw Self.isPublished }
             try await transaction.execute(Self.withdraw, lists)
-            try await transaction.execute(Self.offer, lists + [.uuid(account.id.rawValue)])
+            try await transaction.execute(Self.offer, offered)
         }
     }
 

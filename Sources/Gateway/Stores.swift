@@ -64,13 +64,20 @@ struct Stores: Sendable {
             gauge("kababeat_pool_connections", "Connections of the pool.", .mongo, mongo.threads),
             gauge("kababeat_pool_busy", "Connections in use.", .postgres, postgres.busy),
             gauge("kababeat_pool_busy", "Connections in use.", .mongo, mongo.busy),
-            gauge("kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .postgres, postgres.waiting),
-            gauge("kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .mongo, mongo.queued),
+            gauge(
+                "kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .postgres,
+                postgres.waiting),
+            gauge(
+                "kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .mongo, mongo.queued
+            ),
         ]
         if let redis = redis?.state() {
             gauges.append(gauge("kababeat_pool_connections", "Connections of the pool.", .redis, redis.isConnected ? 1 : 0))
             gauges.append(gauge("kababeat_pool_busy", "Connections in use.", .redis, redis.inFlight > 0 ? 1 : 0))
-            gauges.append(gauge("kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .redis, redis.inFlight))
+            gauges.append(
+                gauge(
+                    "kababeat_queue_depth", "Calls that wait: for a connection, or on the one of Redis for their answers.", .redis,
+                    redis.inFlight))
         }
         return gauges
     }

@@ -32,7 +32,8 @@ import Testing
     }
 
     private static func routes() throws -> [Route] {
-        try GatewayService(settings: Settings(environment: ["KABABEAT_ENVIRONMENT": "development", "KABABEAT_OPENAPI_FILE": file.path])).routes
+        try GatewayService(settings: Settings(environment: ["KABABEAT_ENVIRONMENT": "development", "KABABEAT_OPENAPI_FILE": file.path]))
+            .routes
     }
 
     /// The edge answers HEAD wherever there is a GET.
