@@ -59,7 +59,8 @@ extension HTTPEdge {
     // MARK: Other sites' pages (https://fetch.spec.whatwg.org/#http-cors-protocol)
 
     private static let exposed = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Cache, X-Request-Id"
-    private static let requestFields = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Version-At-Least"
+    private static let requestFields =
+        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Version-At-Least"
 
     private func addCrossOrigin(to fields: inout HTTPFields, _ exchange: Exchange, isVaried: Bool) {
         if !isVaried { fields.append(HTTPField(name: .vary, value: "Origin")) }

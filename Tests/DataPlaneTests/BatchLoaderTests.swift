@@ -31,7 +31,9 @@ private final class Loads: Sendable {
     private static func id(_ number: Int) -> EntityID { EntityID(rawValue: UInt128(number)) }
 
     /// A loader whose first look-up waits at `gate`; ids divisible by 7 have no value.
-    private static func loader(_ limits: BatchLoader<EntityID, UInt128>.Limits, _ loads: Loads, _ gate: Gate) -> BatchLoader<EntityID, UInt128> {
+    private static func loader(
+        _ limits: BatchLoader<EntityID, UInt128>.Limits, _ loads: Loads, _ gate: Gate
+    ) -> BatchLoader<EntityID, UInt128> {
         BatchLoader(kind: "test", limits: limits, observer: Recorder()) { ids throws(Problem) in
             let number = loads.begin(ids)
             if number == 1 { await gate.pass() }
