@@ -82,40 +82,51 @@ public final class AccountService: Sendable {
         let id = EntityID.now
         let waiting = EmailToken.Registration(
             username: registration.username, displayName: registration.displayName, passwordHash: hash)
-        let (known, changes): (EntityID?, [Announcement]) = try await tools.postgres.transaction(
-            as: .authenticator, within: timeout, refusals: Self.refusals
-        ) { transaction in
-            let email = registration.email.description
-            try await transaction.execute(AccountStore.lockAddress, [.text(email)])
-            let known = try await transaction.query(AccountStore.byEmail, [.text(email)]).first
-            if admitsUnverified {
-                if known != nil { throw Self.addressTaken }
-            } else {
-                guard try await AccountStore.hold(registration.username, for: Self.hold, in: transaction) else { throw Self.nameTaken }
-                try await AccountStore.free(registration.username, in: transaction)
-            }
-            if let known {
-                if try await AccountStore.isTaken(registration.username, in: transaction) { throw Self.nameTaken }
-                if known.status == .pending {
-                    // Each mail makes the account that it was sent for: nobody gets into one with another's password.
-                    try await mailVerification(known.id, waiting.username, email: email, for: waiting, in: transaction)
-                } else {
-                    try await tools.mails.enqueue(.alreadyRegistered(username: known.username), to: known.email, in: transaction)
-                }
-                return (known.id, [])
-            }
-            try await AccountStore.register(
-                AccountStore.NewAccount(
-                    id: id, username: registration.username, displayName: registration.displayName, email: email,
-                    isEmailVerified: false, passwordHash: hash, status: admitsUnverified ? .active : .pending), in: transaction)
-            try await mailVerification(
-                id, waiting.username, email: email, for: admitsUnverified ? nil : waiting, in: transaction)
-            return (nil, try await AccountStore.announce(id, in: transaction))
+        let entry = try await tools.postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
+            try await enter(registration, as: id, waiting, in: transaction)
         }
-        await tools.notice.committed(changes)
+        await tools.notice.committed(entry.changes)
+        let known = entry.known
         try await note(known == nil ? "registered" : "registration_repeated", known == nil ? .info : .notice, known ?? id, caller)
         guard admitsUnverified else { return .mailed }
         return .signedIn(try await tools.sessions.open(id, caller: caller, proof: .other))
+    }
+
+    /// What became of a registration.
+    private struct Entry: Sendable {
+        /// The account that the address had before.
+        var known: EntityID?
+        var changes: [Announcement] = []
+    }
+
+    private func enter(
+        _ registration: Registration, as id: EntityID, _ waiting: EmailToken.Registration, in transaction: PostgresTransaction
+    ) async throws -> Entry {
+        let email = registration.email.description
+        try await transaction.execute(AccountStore.lockAddress, [.text(email)])
+        let known = try await transaction.query(AccountStore.byEmail, [.text(email)]).first
+        if admitsUnverified {
+            if known != nil { throw Self.addressTaken }
+        } else {
+            guard try await AccountStore.hold(registration.username, for: Self.hold, in: transaction) else { throw Self.nameTaken }
+            try await AccountStore.free(registration.username, in: transaction)
+        }
+        if let known {
+            if try await AccountStore.isTaken(registration.username, in: transaction) { throw Self.nameTaken }
+            if known.status == .pending {
+                // Each mail makes the account that it was sent for: nobody gets into one with another's password.
+                try await mailVerification(known.id, waiting.username, email: email, for: waiting, in: transaction)
+            } else {
+                try await tools.mails.enqueue(.alreadyRegistered(username: known.username), to: known.email, in: transaction)
+            }
+            return Entry(known: known.id)
+        }
+        try await AccountStore.register(
+            AccountStore.NewAccount(
+                id: id, username: registration.username, displayName: registration.displayName, email: email, isEmailVerified: false,
+                passwordHash: waiting.passwordHash, status: admitsUnverified ? .active : .pending), in: transaction)
+        try await mailVerification(id, waiting.username, email: email, for: admitsUnverified ? nil : waiting, in: transaction)
+        return Entry(changes: try await AccountStore.announce(id, in: transaction))
     }
 
     // MARK: Verifying an address
