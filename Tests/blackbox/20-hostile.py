@@ -145,7 +145,7 @@ def wrong_targets_and_hosts():
 
 def wrong_methods_and_bodies():
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "QUERY"]:
-        answer = problem(method, "/api/beats", 405, "method_not_allowed", method=method)
+        answer = problem(method, "/api/genres", 405, "method_not_allowed", method=method)
         expect(f"{method}: Allow", answer and answer.fields.get("allow") == "GET, HEAD", answer and answer.fields)
     with Wire() as wire:
         wire.send(request("/api/beats?limit=1", method="HEAD") + request("/api/beats?limit=1"))
@@ -162,7 +162,7 @@ def wrong_methods_and_bodies():
     }
     for name, (fields, body) in bodies.items():
         problem(f"GET with {name}", "/api/beats", 400, "body_not_allowed", *fields, body=body)
-        problem(f"POST with {name}", "/api/beats", 405, "method_not_allowed", *fields, method="POST", body=body)
+        problem(f"POST with {name}", "/api/genres", 405, "method_not_allowed", *fields, method="POST", body=body)
     problem("a broken query and a body", "/api/beats?%=", 400, "body_not_allowed", "Content-Length: 1", body=b"x")
 
 
@@ -297,15 +297,15 @@ def slow_reader():
 
 def endless_body():
     with Wire(timeout=IDLE * 4) as wire:
-        wire.send(request("/api/beats", "Transfer-Encoding: chunked", method="POST"))
+        wire.send(request("/api/genres", "Transfer-Encoding: chunked", method="POST"))
         chunk = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
         expect("a body without end is closed", not all(wire.send(chunk) for _ in range(64)))
 
 
 def slow_ones():
     head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: "
-    body = request("/api/beats", "Content-Length: 1000", method="POST")
-    chunks = request("/api/beats", "Transfer-Encoding: chunked", method="POST")
+    body = request("/api/genres", "Content-Length: 1000", method="POST")
+    chunks = request("/api/genres", "Transfer-Encoding: chunked", method="POST")
     wanted = request("/api/auth/login", "Content-Type: application/json", "Content-Length: 1000", method="POST")
     cases = [
         silent,
