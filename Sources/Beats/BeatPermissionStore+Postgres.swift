@@ -113,18 +113,16 @@ struct BeatPermissionStore: Sendable {
             "beat_permissions_user_id_fkey": Problem.notFound("user"),
             "beat_permissions_granted_by_creator": Problem.forbidden,
         ]
-        // Swift 6.3.1 calls a null pointer where such a closure captures a whole account.
-        let me = account.id
+        // Made out here: where such a closure makes a parameter of 16 bytes itself, Swift 6.3.1 can call a null pointer.
+        let (me, onBeat) = (account.id, [PostgresValue.uuid(beat.rawValue)])
+        let row: [PostgresValue] = [.uuid(beat.rawValue), .uuid(person.rawValue), .text(level.rawValue), .uuid(account.id.rawValue)]
         return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout, refusals: refusals) { transaction in
-            guard let owner = try await transaction.query(Self.ownerOf, [.uuid(beat.rawValue)]).first else {
-                throw Problem.notFound("beat")
-            }
+            guard let owner = try await transaction.query(Self.ownerOf, onBeat).first else { throw Problem.notFound("beat") }
             guard owner == me else { throw Problem.forbidden }
-            try await transaction.execute(Self.lock, [.uuid(beat.rawValue)])
-            let count = try await transaction.query(Self.countOfBeat, [.uuid(beat.rawValue)]).first ?? 0
+            try await transaction.execute(Self.lock, onBeat)
+            let count = try await transaction.query(Self.countOfBeat, onBeat).first ?? 0
             guard count < Int64(most) else { throw Problem(.conflict, "A beat can be shared with \(most) accounts at most.") }
-            let made = try await transaction.query(
-                Self.insert, [.uuid(beat.rawValue), .uuid(person.rawValue), .text(level.rawValue), .uuid(me.rawValue)])
+            let made = try await transaction.query(Self.insert, row)
             guard let permission = made.first else { throw Problem.unexpected }
             return permission
         }

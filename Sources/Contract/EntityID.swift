@@ -1,8 +1,16 @@
 /// The id of an entity in every store: a UUID as 128 bits. New ones are version 7 (RFC 9562 §5.7), so they sort by time of creation.
 public struct EntityID: RawRepresentable, Hashable, Comparable, Sendable {
-    public let rawValue: UInt128
+    // Halves, because a UInt128 asks for an alignment of 16 bytes: Swift 6.3.1 leaves too little room for that in the frames of some
+    // async closures, and what lies behind such a frame is overwritten.
+    private let high: UInt64
+    private let low: UInt64
 
-    public init(rawValue: UInt128) { self.rawValue = rawValue }
+    public var rawValue: UInt128 { UInt128(high) << 64 | UInt128(low) }
+
+    public init(rawValue: UInt128) {
+        high = UInt64(truncatingIfNeeded: rawValue >> 64)
+        low = UInt64(truncatingIfNeeded: rawValue)
+    }
 
     /// A new id for this moment.
     public static var now: EntityID { make(milliseconds: Timestamp.now.milliseconds) }

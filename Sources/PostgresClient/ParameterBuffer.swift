@@ -44,7 +44,7 @@ struct ParameterBuffer: ~Copyable {
         case .int32(let value): append(value)
         case .int64(let value): append(value)
         case .double(let value): append(value.bitPattern)
-        case .uuid(let value): append(value)
+        case .uuidHalves(let high, let low): append(UInt128(high) << 64 | UInt128(low))
         case .bytes(let value): bytes.append(contentsOf: value)
         case .timestamp(let value): append(try Self.wire(value))
         case .text(let value), .json(let value), .numeric(let value):

@@ -11,7 +11,9 @@ public enum PostgresValue: Sendable, Equatable {
     case double(Double)
     case text(String)
     case bytes([UInt8])
-    case uuid(UInt128)
+    /// Sent as `uuid`; made by `uuid(_:)`. Halves, because parameters are made in async closures, for whose frames Swift 6.3.1 leaves
+    /// too little room where something in them is aligned to 16 bytes.
+    case uuidHalves(UInt64, UInt64)
     /// Sent as text and inferred, so it serves `json` as well as `jsonb`.
     case json(String)
     /// Sent as `timestamptz`.
@@ -29,6 +31,10 @@ public enum PostgresValue: Sendable, Equatable {
     /// Sent as `jsonb[]`.
     case jsons([String?])
 
+    public static func uuid(_ value: UInt128) -> PostgresValue {
+        .uuidHalves(UInt64(truncatingIfNeeded: value >> 64), UInt64(truncatingIfNeeded: value))
+    }
+
     /// The type that is named to the server when the statement is prepared; `inferred` leaves it to the server.
     var type: TypeID {
         switch self {
@@ -38,7 +44,7 @@ public enum PostgresValue: Sendable, Equatable {
         case .int64: .int8
         case .double: .float8
         case .bytes: .bytea
-        case .uuid: .uuid
+        case .uuidHalves: .uuid
         case .timestamp: .timestamptz
         case .numeric: .numeric
         case .uuids: .uuidArray
