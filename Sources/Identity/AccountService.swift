@@ -7,8 +7,6 @@ import PostgresClient
 /// Makes accounts, and proves who they belong to: registration, verified addresses, forgotten and changed passwords.
 ///
 /// Nothing here tells a stranger whether an address has an account: what differs is only in the mail, and in Postgres.
-///
-/// A class, because Swift 6.3.1 jumps to address 0 where an asynchronous closure captures a struct of this size.
 public final class AccountService: Sendable {
     /// What accounts are made and proven with.
     public struct Tools: Sendable {
