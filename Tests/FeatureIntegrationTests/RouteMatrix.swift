@@ -61,6 +61,13 @@ struct RouteRule: Sendable {
         return rule
     }()
     static let accounts = admitting(Visitor.accounts)
+    /// For whoever has a session to end; a token that is none any more says of none.
+    static let leaving: RouteRule = {
+        var rule = accounts
+        for key in Visitor.keys { rule.outcomes[key] = .signInFirst }
+        rule.toleratesTheDead = true
+        return rule
+    }()
     static let creators = admitting([.owner, .creator])
     static let admins = admitting([.admin])
     static let adminsAndKey = admitting([.admin, .key])
@@ -134,9 +141,8 @@ struct RouteRule: Sendable {
 
         // Signing in
         "POST /api/auth/login": .desk,
-        "POST /api/auth/refresh": RouteRule(
-            outcomes: Dictionary(uniqueKeysWithValues: Visitor.allCases.map { ($0, .signInFirst) }), toleratesTheDead: true),
-        "POST /api/auth/logout": .desk,
+        "POST /api/auth/refresh": .desk,
+        "POST /api/auth/logout": .leaving,
         "GET /api/auth/sessions": .accounts,
         "DELETE /api/auth/sessions": .accounts,
         "DELETE /api/auth/sessions/{id}": .accounts,
