@@ -86,6 +86,27 @@ struct PlacementTests {
         }
     }
 
+    @Test("Every column that a policy compares with the account has an index that begins with it")
+    func policyColumns() async throws {
+        try await SchemaFixture.use { fixture in
+            _ = try await fixture.migrator(fixture.projectFiles()).run()
+            let compared = """
+                SELECT DISTINCT attrelid, attnum, tablename || '.' || attname AS name
+                FROM pg_policies,
+                    regexp_matches(concat_ws(' ', qual, with_check), '(\\w+) = \\( SELECT kababeat_user\\(\\)', 'g') AS found,
+                    pg_attribute
+                WHERE attrelid = tablename::regclass AND attname = found[1]
+                """
+            #expect(try await fixture.owner.count("(\(compared)) AS compared") > 20)
+            let bare = try await fixture.owner.texts(
+                """
+                SELECT name FROM (\(compared)) AS compared
+                WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = attrelid AND indkey[0] = attnum)
+                """)
+            #expect(bare == [])
+        }
+    }
+
     @Test("No foreign key of a financial record destroys it")
     func financialRecords() async throws {
         try await SchemaFixture.use { fixture in
