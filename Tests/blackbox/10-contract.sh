@@ -70,9 +70,9 @@ document_is_served
 make_account fuzz-creator /api/users/me/creator
 make_account fuzz-admin
 kababeat admin grant fuzz-admin@example.com
-document_is_kept 100
-document_is_kept 50 fuzz-creator
-document_is_kept 50 fuzz-admin
+document_is_kept 30
+document_is_kept 20 fuzz-creator
+document_is_kept 20 fuzz-admin
 get "$BASE/metrics" | promtool check metrics || fail "promtool finds fault with /metrics"
 pass "/metrics is clean"
 [[ $(get "$BASE/health/ready") == '{"status":"ready","stores":{"postgres":"up","mongo":"up","redis":"up"}}' ]] || fail "not ready any more"
