@@ -106,6 +106,12 @@ def map_body(context, body):
 
 
 @schemathesis.hook
+def filter_case(context, case):
+    """A field that nobody knows is no error in HTTP (RFC 9110 §5.1)."""
+    return "x-schemathesis-unknown-property" not in {name.lower() for name in case.headers or {}}
+
+
+@schemathesis.hook
 def before_call(context, case, kwargs):
     """Brings a query that is correct by the schema in line with the rules between its parameters."""
     if not case.meta or not case.meta.generation.mode.is_positive or not case.query:
