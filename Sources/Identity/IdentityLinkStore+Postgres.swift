@@ -88,38 +88,46 @@ struct IdentityLinkStore: Sendable {
     /// Finds, joins or makes the account of an identity in one transaction. Throws `outrun`; `accountSuspended` where the account that it
     /// would be joined to is; `storeUnavailable` or `overloaded`.
     func firstSight(of identity: ForeignIdentity, usernames: [String]) async throws(Problem) -> FirstSight {
-        let key = identity.key
-        return try await postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
-            if let (_, account) = try await transaction.query(Self.select, [.texts([key.issuer]), .texts([key.subject])]).first {
-                return .known(account)
-            }
-            var address = identity.isEmailVerified ? identity.email : nil
-            if let email = address?.description {
-                // One first sight or registration of an address after the other.
-                try await transaction.execute(AccountStore.lockAddress, [.text(email)])
-                if let holder = try await transaction.query(AccountStore.byEmail, [.text(email)]).first {
-                    if let account = try await Self.join(identity, to: holder, in: transaction) { return .joined(account) }
-                    if holder.status == .pending, !holder.isEmailVerified {
-                        try await transaction.execute(Self.takeAddress, [.uuid(holder.id.rawValue)])
-                    } else {
-                        address = nil
-                    }
-                }
-            }
-            guard let username = try await transaction.query(Self.freeUsername, [.texts(usernames)]).first else { throw Self.outrun }
-            let id = EntityID.now
-            let displayName = UsernameChoice.displayName(identity.displayName)
-            try await transaction.execute(
-                Self.insertAccount,
-                [
-                    .uuid(id.rawValue), .text(username), displayName.map(PostgresValue.text) ?? .null,
-                    (address?.description).map(PostgresValue.text) ?? .null,
-                ])
-            try await Self.insert(identity, for: id, in: transaction)
-            let account = LinkedAccount(id: id, status: .active, roles: .user, isVerified: address != nil)
-            return .made(account, try await AccountStore.announce(id, in: transaction))
+        try await postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
+            // No closure of its own: Swift 6.3.1 miscompiles some that keep larger structures across an await.
+            try await Self.see(identity, usernames: usernames, in: transaction)
         }
     }
+
+    private static func see(
+        _ identity: ForeignIdentity, usernames: [String], in transaction: PostgresTransaction
+    ) async throws -> FirstSight {
+        if let account = try await account(identity.key, in: transaction) { return .known(account) }
+        var address = identity.isEmailVerified ? identity.email?.description : nil
+        if let email = address {
+            // One first sight or registration of an address after the other.
+            try await transaction.execute(AccountStore.lockAddress, [.text(email)])
+            if let holder = try await transaction.query(AccountStore.byEmail, [.text(email)]).first {
+                if let account = try await join(identity, to: holder, in: transaction) { return .joined(account) }
+                if holder.status == .pending, !holder.isEmailVerified {
+                    try await transaction.execute(takeAddress, [.uuid(holder.id.rawValue)])
+                } else {
+                    address = nil
+                }
+            }
+        }
+        guard let username = try await transaction.query(freeUsername, [.texts(usernames)]).first else { throw outrun }
+        let id = EntityID.now
+        try await transaction.execute(
+            insertAccount,
+            [
+                .uuid(id.rawValue), .text(username), text(UsernameChoice.displayName(identity.displayName)), text(address),
+            ])
+        try await insert(identity, for: id, in: transaction)
+        let changes = try await AccountStore.announce(id, in: transaction)
+        return .made(LinkedAccount(id: id, status: .active, roles: .user, isVerified: address != nil), changes)
+    }
+
+    private static func account(_ key: IdentityKey, in transaction: PostgresTransaction) async throws -> LinkedAccount? {
+        try await transaction.query(select, [.texts([key.issuer]), .texts([key.subject])]).first?.1
+    }
+
+    private static func text(_ text: String?) -> PostgresValue { text.map(PostgresValue.text) ?? .null }
 
     /// Nil where the holder of the address is nobody that the identity may be joined to: see `IdentityLinks`.
     private static func join(
@@ -128,15 +136,14 @@ struct IdentityLinkStore: Sendable {
         guard holder.isEmailVerified, holder.status != .deleted else { return nil }
         guard holder.status != .suspended else { throw Problem.accountSuspended }
         try await insert(identity, for: holder.id, in: transaction)
-        return try await transaction.query(select, [.texts([identity.key.issuer]), .texts([identity.key.subject])]).first?.1
+        return try await account(identity.key, in: transaction)
     }
 
     private static func insert(_ identity: ForeignIdentity, for user: EntityID, in transaction: PostgresTransaction) async throws {
         try await transaction.execute(
             insertIdentity,
             [
-                .text(identity.key.issuer), .text(identity.key.subject), .uuid(user.rawValue),
-                (identity.email?.description).map(PostgresValue.text) ?? .null,
+                .text(identity.key.issuer), .text(identity.key.subject), .uuid(user.rawValue), text(identity.email?.description),
             ])
     }
 
@@ -148,18 +155,23 @@ struct IdentityLinkStore: Sendable {
 
     /// Joins an identity to an account; as often as it likes. False where it belongs to another account.
     func link(_ identity: ForeignIdentity, to user: EntityID) async throws(Problem) -> Bool {
-        let key = identity.key
         do throws(Problem) {
             return try await postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
-                let owner = try await transaction.query(Self.owner, [.text(key.issuer), .text(key.subject)]).first
-                if owner == nil { try await Self.insert(identity, for: user, in: transaction) }
-                return owner == nil || owner == user
+                try await Self.give(identity, to: user, in: transaction)
             }
         } catch {
             guard error == Self.outrun else { throw error }
             // The row is there by now, and says whose it is.
             return try await link(identity, to: user)
         }
+    }
+
+    private static func give(
+        _ identity: ForeignIdentity, to user: EntityID, in transaction: PostgresTransaction
+    ) async throws -> Bool {
+        let holder = try await transaction.query(owner, [.text(identity.key.issuer), .text(identity.key.subject)]).first
+        if holder == nil { try await insert(identity, for: user, in: transaction) }
+        return holder == nil || holder == user
     }
 
     enum Unlinking: Sendable {
