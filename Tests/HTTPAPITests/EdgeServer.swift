@@ -98,18 +98,29 @@ struct Wire {
         return lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? "")
     }
 
-    /// False where the other side takes no more.
-    @discardableResult
-    func send(_ text: String) async throws -> Bool {
-        do {
-            try await outgoing.write(ByteBuffer(string: text))
-            return true
-        } catch is CancellationError {
-            throw CancellationError()
-        } catch {
-            return false
+    /// The sending side, for a task that sends while another reads.
+    struct Writer: Sendable {
+        fileprivate let outgoing: NIOAsyncChannelOutboundWriter<ByteBuffer>
+
+        /// False where the other side takes no more.
+        @discardableResult
+        func send(_ text: String) async throws -> Bool {
+            do {
+                try await outgoing.write(ByteBuffer(string: text))
+                return true
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
+                return false
+            }
         }
     }
+
+    var writer: Writer { Writer(outgoing: outgoing) }
+
+    /// False where the other side takes no more.
+    @discardableResult
+    func send(_ text: String) async throws -> Bool { try await writer.send(text) }
 
     /// The next answer; nil where the connection is closed before there is a whole one.
     mutating func answer(hasBody: Bool = true) async throws -> Answer? {

@@ -210,18 +210,23 @@ import Testing
         }
     }
 
-    /// Sends byte after byte until the server takes no more; its answer, if there was one.
+    /// Sends byte after byte until the server takes no more, and reads meanwhile; its answer, if there was one.
     @discardableResult
     private static func drip(to server: EdgeServer, _ start: String, _ byte: String) async throws -> Wire.Answer? {
         try await server.connect { wire in
             try await wire.send(start)
-            var bytes = 0
-            while try await wire.send(byte) {
-                bytes += 1
-                try #require(bytes < 1000)
-                try await Task.sleep(for: .milliseconds(20))
+            let writer = wire.writer
+            let dripping = Task {
+                var bytes = 0
+                while try await writer.send(byte) {
+                    bytes += 1
+                    try #require(bytes < 1000)
+                    try await Task.sleep(for: .milliseconds(20))
+                }
             }
-            return try await wire.answer()
+            let answer = try await wire.answer()
+            try await dripping.value
+            return answer
         }
     }
 

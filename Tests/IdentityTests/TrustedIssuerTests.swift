@@ -39,7 +39,7 @@ import Testing
 
     @Test func somethingNewerIsFetchedOnlyAfterThePause() async throws {
         let source = Source()
-        let patient = Self.document(source) { _ in }
+        let patient = Self.document(source) { $0.pause = .seconds(600) }
         _ = try await patient.value()
         for _ in 0..<20 { _ = try await patient.value(newer: true) }
         #expect(await source.fetches == 1)
@@ -64,7 +64,7 @@ import Testing
     @Test func beforeAnythingWasSaidTheFailureIsTold() async throws {
         let source = Source()
         await source.set(.failure(OpenIDFetcher.away))
-        let document = Self.document(source) { _ in }
+        let document = Self.document(source) { $0.firstPause = .seconds(600) }
         for _ in 0..<5 { await #expect(throws: OpenIDFetcher.away) { try await document.value() } }
         #expect(await source.fetches == 1, "nobody asks again at once")
     }
