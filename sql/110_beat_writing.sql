@@ -13,6 +13,14 @@ WHEN (
     AND kababeat_user() IS NOT NULL AND kababeat_user() <> OLD.creator_id AND kababeat_role() <> 'admin'
 ) EXECUTE FUNCTION kababeat_refuse();
 
+-- What a beat costs is its creator's to say as well: it is money.
+CREATE TRIGGER beats_prices_are_the_creators BEFORE UPDATE ON beats FOR EACH ROW
+WHEN (
+    (OLD.currency, OLD.price_basic, OLD.price_premium, OLD.price_exclusive)
+        IS DISTINCT FROM (NEW.currency, NEW.price_basic, NEW.price_premium, NEW.price_exclusive)
+    AND kababeat_user() IS NOT NULL AND kababeat_user() <> OLD.creator_id
+) EXECUTE FUNCTION kababeat_refuse();
+
 -- The creator offers shares, and takes offers back; whoever is offered one accepts it or declines.
 CREATE POLICY creator_offers ON beat_splits FOR INSERT
     WITH CHECK (offered_by = (SELECT kababeat_user()) AND (accepted_at IS NULL OR user_id = offered_by));

@@ -46,11 +46,11 @@ struct AuditPlan: Sendable {
         limit = request.limit
         order = conditions.digest
         if case .after(let cursor) = request.position {
-            guard cursor.order == order, case .integer(let microseconds) = cursor.value else {
+            guard cursor.order == order, let time = cursor.timestamp else {
                 throw Problem(
                     .invalidCursor, "The cursor belongs to a list with another filter.", fields: [.init("cursor", "is of another list")])
             }
-            let at = conditions.add(.timestamp(microseconds))
+            let at = conditions.add(.timestamp(time.microseconds))
             let id = conditions.add(.uuid(cursor.id.rawValue))
             conditions.require("(entry.at, entry.id) < (\(at), \(id))")
         }

@@ -7,14 +7,16 @@ struct BeatDraftContentStore: Sendable {
     let mongo: MongoAccess
     let timeout: Duration
 
-    /// The content that MongoDB has, of whatever version; empty where it has none. To be asked after Postgres has said that nothing is
-    /// staged: then nothing newer is on its way. Throws `storeUnavailable` or `overloaded`.
+    /// The content that MongoDB has. To be asked after Postgres has said that nothing is staged: then nothing newer is on its way. Throws
+    /// `storeUnavailable`, also where MongoDB has lost the document: an edit of nothing would make the loss good for ever; `overloaded`.
     func content(_ id: EntityID) async throws(Problem) -> BeatContentDocument {
-        try await mongo.result(within: timeout) { session in
-            var content = BeatContentDocument()
-            try session.find("beats", ["_id": .uuid(id.rawValue)], limit: 1) { content = Self.read($0) }
+        let found = try await mongo.result(within: timeout) { session in
+            var content: BeatContentDocument?
+            try session.find("beats", ["_id": .uuid(id.rawValue), "deleted": ["$ne": true]], limit: 1) { content = Self.read($0) }
             return content
         }
+        guard let found else { throw .unavailable(.mongo) }
+        return found
     }
 
     private static func read(_ document: borrowing BSONView) -> BeatContentDocument {

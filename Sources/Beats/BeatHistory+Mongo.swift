@@ -38,30 +38,37 @@ struct BeatHistory: Sendable {
 
     /// The changes of versions below `version`, the newest first, at most `limit`. Throws `storeUnavailable` or `overloaded`.
     func changes(of beat: EntityID, below version: Int64, limit: Int) async throws(Problem) -> [BeatChange] {
-        let newest = Int32(clamping: version / Self.bucket)
-        return try await mongo.result(within: timeout) { session in
+        try await mongo.result(within: timeout) { session in
             var changes: [BeatChange] = []
-            let filter: BSONDocument = ["_id.beatId": .uuid(beat.rawValue), "_id.bucket": ["$lte": .int32(newest)]]
-            // A page may reach over several buckets where only few versions changed the content.
-            try session.find("beat_versions", filter, sort: ["_id.beatId": 1, "_id.bucket": -1], limit: Int64(limit) + 1) { document in
-                var read: [BeatChange] = []
-                _ = document.withField("changes") { field in
-                    _ = field.withDocument { items in
-                        items.forEach { item in
-                            _ = item.withDocument { change in
-                                guard let v = change.int64OrNil("v"), v < version else { return }
-                                read.append(
-                                    BeatChange(
-                                        v: v, text: change.stringOrNil("text") ?? "",
-                                        by: change.uuidOrNil("by").map { EntityID(rawValue: $0).description } ?? "",
-                                        at: change.dateMillisecondsOrNil("at") ?? 0))
-                            }
-                        }
-                    }
+            var newest: Int32? = Int32(clamping: version / Self.bucket)
+            // A bucket or two have what a page takes; where few versions changed the content, it may be more.
+            while changes.count < limit, let bucket = newest {
+                newest = nil
+                let filter: BSONDocument = ["_id.beatId": .uuid(beat.rawValue), "_id.bucket": ["$lte": .int32(bucket)]]
+                try session.find("beat_versions", filter, sort: ["_id.beatId": 1, "_id.bucket": -1], limit: 1) { document in
+                    changes += Self.read(document).filter { $0.v < version }.sorted { $0.v > $1.v }
+                    newest = document.int64OrNil("_id.bucket").flatMap { $0 > 0 ? Int32(clamping: $0 - 1) : nil }
                 }
-                changes += read.sorted { $0.v > $1.v }
             }
             return Array(changes.prefix(limit))
         }
+    }
+
+    private static func read(_ document: borrowing BSONView) -> [BeatChange] {
+        var changes: [BeatChange] = []
+        _ = document.withField("changes") { field in
+            _ = field.withDocument { items in
+                items.forEach { item in
+                    _ = item.withDocument { change in
+                        changes.append(
+                            BeatChange(
+                                v: change.int64OrNil("v") ?? 0, text: change.stringOrNil("text") ?? "",
+                                by: change.uuidOrNil("by").map { EntityID(rawValue: $0).description } ?? "",
+                                at: change.dateMillisecondsOrNil("at") ?? 0))
+                    }
+                }
+            }
+        }
+        return changes
     }
 }

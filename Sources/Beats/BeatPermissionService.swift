@@ -80,10 +80,10 @@ public final class BeatPermissionService: Sendable {
     func page(_ request: PageRequest, for account: Account) async throws(Problem) -> Page {
         var position: (Timestamp, EntityID)?
         if case .after(let cursor) = request.position {
-            guard cursor.order == Self.order, case .integer(let microseconds) = cursor.value else {
+            guard cursor.order == Self.order, let time = cursor.timestamp else {
                 throw Problem(.invalidCursor, "This cursor belongs to another list.")
             }
-            position = (Timestamp(microseconds: microseconds), cursor.id)
+            position = (time, cursor.id)
         }
         let total = try await store.count(for: account)
         let found = try await store.permissions(after: position, offset: request.offset, limit: request.limit + 1, for: account)

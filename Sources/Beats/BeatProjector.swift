@@ -76,8 +76,10 @@ public struct BeatProjector: Projector {
 
     private static let unstage = PostgresStatement<Void>(
         """
-        DELETE FROM beat_content_staged AS staged USING unnest($1::uuid[], $2::bigint[]) AS shown (id, version)
-        WHERE staged.beat_id = shown.id AND staged.version <= shown.version
+        DELETE FROM beat_content_staged WHERE beat_id IN (
+            SELECT staged.beat_id
+            FROM beat_content_staged AS staged JOIN unnest($1::uuid[], $2::bigint[]) AS shown (id, version) ON staged.beat_id = shown.id
+            WHERE staged.version <= shown.version ORDER BY staged.beat_id FOR UPDATE OF staged)
         """)
 
     private func unstage(_ outcomes: [EntityID: ProjectionOutcome]) async throws(Problem) {
@@ -122,8 +124,20 @@ public struct BeatProjector: Projector {
     ) throws -> [EntityID: ProjectionOutcome] {
         let beats = changes.flatMap { id, changes in changes.map { _ in id } }
         guard !beats.isEmpty else { return [:] }
-        let result = try session.bulkWrite("beat_versions", changes.flatMap { BeatHistory.appends($1, to: $0) })
-        return refusals(result, beats)
+        return try send(changes.flatMap { BeatHistory.appends($1, to: $0) }, of: beats, to: "beat_versions", session)
+    }
+
+    /// Carries out fenced writes; answers the beats whose writes MongoDB refused.
+    ///
+    /// A duplicate means that somebody else made the document meanwhile, and not yet that theirs is newer. Sent again, the write finds
+    /// the document: what is then still a duplicate stands behind the fence.
+    private static func send(
+        _ writes: [MongoWrite], of beats: [EntityID], to collection: String, _ session: borrowing MongoSession
+    ) throws -> [EntityID: ProjectionOutcome] {
+        let first = try session.bulkWrite(collection, writes)
+        let raced = first.failures.filter { $0.code == .duplicateKey }.map(\.index)
+        let again = try session.bulkWrite(collection, raced.map { writes[$0] })
+        return refusals(first, beats).merging(refusals(again, raced.map { beats[$0] })) { refused, _ in refused }
     }
 
     private static func refusals(_ result: MongoBulkResult, _ beats: [EntityID]) -> [EntityID: ProjectionOutcome] {
@@ -149,9 +163,9 @@ public struct BeatProjector: Projector {
         let indexWrites = states.map { BeatDocuments.indexWrite($0, known[$0.id] ?? SearchFacts()) }
         var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
         for state in states { outcomes[state.id] = .shown(version: state.version) }
-        for result in [try session.bulkWrite("beats", contentWrites), try session.bulkWrite("search_index", indexWrites)] {
-            outcomes.merge(refusals(result, states.map(\.id))) { _, refused in refused }
-        }
+        let beats = states.map(\.id)
+        outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
+        outcomes.merge(try send(indexWrites, of: beats, to: "search_index", session)) { _, refused in refused }
         return outcomes
     }
 }

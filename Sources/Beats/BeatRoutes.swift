@@ -26,11 +26,11 @@ public struct BeatRoutes: Sendable {
 
     public var routes: [Route] {
         [
-            .get("/api/beats", .anyone) { call throws(Problem) in try await list(&call) },
-            .get("/api/beats/search", .anyone) { call throws(Problem) in try await list(&call) },
+            .get("/api/beats", .anyone, rate: .search) { call throws(Problem) in try await list(&call) },
+            .get("/api/beats/search", .anyone, rate: .search) { call throws(Problem) in try await list(&call) },
             .get("/api/beats/featured", .anyone) { call throws(Problem) in try await featured(&call) },
             .get("/api/beats/{id}", .anyone) { call throws(Problem) in try await detail(&call) },
-            .get("/api/users/{user}/beats", .anyone) { call throws(Problem) in try await ofCreator(&call) },
+            .get("/api/users/{user}/beats", .anyone, rate: .search) { call throws(Problem) in try await ofCreator(&call) },
             .get("/api/genres", .anyone) { call throws(Problem) in try await genres(&call) },
         ]
     }

@@ -102,10 +102,10 @@ public final class BeatService: Sendable {
         let order = Digest("own \(status?.rawValue ?? "")").value
         var position: (Timestamp, EntityID)?
         if case .after(let cursor) = request.position {
-            guard cursor.order == order, case .integer(let microseconds) = cursor.value else {
+            guard cursor.order == order, let time = cursor.timestamp else {
                 throw Problem(.invalidCursor, "The cursor belongs to a list with another filter or order.")
             }
-            position = (Timestamp(microseconds: microseconds), cursor.id)
+            position = (time, cursor.id)
         }
         let total = BeatTotal(count: try await cores.countOwn(by: account, status))
         let found = try await cores.own(by: account, status, before: position, offset: request.offset, limit: request.limit + 1)
@@ -162,7 +162,19 @@ public final class BeatService: Sendable {
         let found = await contents
         // Half a list would look like a whole one.
         if detail == .summary, case .failure(let problem) = found { throw problem }
-        return cores.mapValues { core in body(core, found.map { $0[core.id] }) }
+        return try await settled(cores, found, coreStore).mapValues { core in body(core, found.map { $0[core.id] }) }
+    }
+
+    /// Reads those cores again whose contents are newer: a change that was committed and delivered between the two answers must not
+    /// show half.
+    private static func settled(
+        _ cores: [EntityID: BeatCore], _ contents: Result<[EntityID: BeatContent], Problem>, _ store: BeatCoreStore
+    ) async throws(Problem) -> [EntityID: BeatCore] {
+        guard case .success(let contents) = contents else { return cores }
+        let overtaken = cores.values.filter { core in contents[core.id].map { $0.version > core.version } ?? false }.map(\.id)
+        guard !overtaken.isEmpty else { return cores }
+        let again = try await store.cores(overtaken)
+        return cores.filter { !overtaken.contains($0.key) }.merging(again) { $1 }
     }
 
     private static func outcome(
@@ -174,8 +186,10 @@ public final class BeatService: Sendable {
     /// Pure: what to say of a beat whose content is there, of an older version, on its way, or out of reach.
     static func body(_ core: BeatCore, _ content: Result<BeatContent?, Problem>) -> CachedBody {
         switch content {
-        case .success(let content?) where content.version >= core.version:
+        case .success(let content?) where content.version == core.version:
             CachedBody(version: core.version, json: BeatMerge.beat(core, content))
+        case .success(let content?) where content.version > core.version:
+            CachedBody(version: core.version, json: BeatMerge.beat(core, content, sources: Sources(postgres: .stale)), isComplete: false)
         case .success(let content):
             CachedBody(
                 version: core.version, json: BeatMerge.beat(core, content, sources: Sources(mongo: content == nil ? .pending : .stale)),

@@ -23,7 +23,7 @@ public struct BeatSplitRoutes: Sendable {
         [
             .get("/api/beats/{id}/splits", .signedIn) { call throws(Problem) in try await list(&call) },
             .put("/api/beats/{id}/splits", .relation(.owner)) { call throws(Problem) in try await replace(&call) },
-            .post("/api/beats/{id}/splits/accept", .signedIn, body: .none) { call throws(Problem) in try await accept(&call) },
+            .post("/api/beats/{id}/splits/accept", .signedIn) { call throws(Problem) in try await accept(&call) },
         ]
     }
 
@@ -51,8 +51,11 @@ public struct BeatSplitRoutes: Sendable {
     private func accept(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         let (id, account) = (try call.id("id", of: "offer"), try call.account())
+        var input = try call.input(allowed: ["share"])
+        let share = input.decimal("share").flatMap { BeatSplit.Share(decimal: $0) }
+        guard let share else { throw .invalid([.init("share", "must be the share that is offered, a number such as 50.00")]) }
         call.clock.mark(.parse)
-        guard let isNew = try await store.accept(id, for: account) else { throw .notFound("offer") }
+        guard let isNew = try await store.accept(share, of: id, for: account) else { throw .notFound("offer") }
         if isNew { try await record("beat_split_accepted", id, account, call.caller) }
         let splits = try await store.splits(of: id, for: account)
         call.clock.mark(.fetch)

@@ -65,18 +65,24 @@ struct BeatSplitStore: Sendable {
 
     private static let isPublished = Problem(.conflict, "The shares of a published beat are fixed; take it back first.")
 
-    private static let accept = PostgresStatement<Bool>(
+    private static let accept = PostgresStatement<(isNew: Bool, isSame: Bool)>(
         """
         WITH accepted AS (
-            UPDATE beat_splits SET accepted_at = now() WHERE beat_id = $1 AND user_id = $2 AND accepted_at IS NULL RETURNING 1)
-        SELECT EXISTS (SELECT FROM accepted) FROM beat_splits WHERE beat_id = $1 AND user_id = $2
+            UPDATE beat_splits SET accepted_at = now()
+            WHERE beat_id = $1 AND user_id = $2 AND share = $3 AND accepted_at IS NULL RETURNING 1)
+        SELECT EXISTS (SELECT FROM accepted), share = $3 FROM beat_splits WHERE beat_id = $1 AND user_id = $2
         """
-    ) { row throws(PostgresError) in try row.bool(0) }
+    ) { row throws(PostgresError) in (try row.bool(0), try row.bool(1)) }
 
-    /// Accepts the account's offer. Returns whether it was open, nil where there is none. Throws `storeUnavailable` or `overloaded`.
-    func accept(_ beat: EntityID, for account: Account) async throws(Problem) -> Bool? {
-        try await postgres.rows(
-            Self.accept, [.uuid(beat.rawValue), .uuid(account.id.rawValue)], as: PostgresSettings(.account(account)), within: timeout
+    /// Accepts the account's offer of `share`. Returns whether it was open, nil where there is none. Throws `conflict` where another share
+    /// is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
+    func accept(_ share: BeatSplit.Share, of beat: EntityID, for account: Account) async throws(Problem) -> Bool? {
+        let found = try await postgres.rows(
+            Self.accept, [.uuid(beat.rawValue), .uuid(account.id.rawValue), .numeric(share.decimal)],
+            as: PostgresSettings(.account(account)), within: timeout
         ).first
+        guard let found else { return nil }
+        guard found.isSame else { throw Problem(.conflict, "Another share is offered by now; look at it first.") }
+        return found.isNew
     }
 }

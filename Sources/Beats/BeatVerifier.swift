@@ -58,7 +58,7 @@ public struct BeatVerifier: Sendable {
         while true {
             let ids = try await settled(after: last, since: since)
             guard let end = ids.last else { break }
-            for mismatch in try await compare(ids) { try await onMismatch(mismatch) }
+            for mismatch in try await lasting(ids) { try await onMismatch(mismatch) }
             done += Int64(ids.count)
             last = end
             onProgress(done, max(done, all))
@@ -102,6 +102,19 @@ public struct BeatVerifier: Sendable {
             within: timeout)
     }
 
+    private static let selectSettledAmong = PostgresStatement<EntityID>(
+        """
+        SELECT id FROM beats
+        WHERE id = ANY($1)
+            AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'beat' AND aggregate_id = beats.id AND state = 'pending')
+            AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'creator' AND aggregate_id = beats.creator_id AND state = 'pending')
+        """
+    ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
+
+    private func settled(among ids: [EntityID]) async throws(Problem) -> [EntityID] {
+        try await postgres.rows(Self.selectSettledAmong, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
+    }
+
     private static let selectKnown = PostgresStatement<EntityID>("SELECT id FROM beats WHERE id = ANY($1)") {
         row throws(PostgresError) in EntityID(rawValue: try row.uuid(0))
     }
@@ -113,6 +126,15 @@ public struct BeatVerifier: Sendable {
         """)
 
     // MARK: Comparing
+
+    /// What is wrong and still is a moment later: what was only being written when it was looked at is not.
+    private func lasting(_ ids: [EntityID]) async throws(Problem) -> [BeatMismatch] {
+        let suspects = try await compare(ids)
+        guard !suspects.isEmpty else { return [] }
+        try? await Task.sleep(for: .seconds(1))
+        let still = Set(try await compare(try await settled(among: suspects.map(\.id))))
+        return suspects.filter(still.contains)
+    }
 
     private func compare(_ ids: [EntityID]) async throws(Problem) -> [BeatMismatch] {
         let states = try await projector.states(ids)
@@ -130,16 +152,16 @@ public struct BeatVerifier: Sendable {
             }
             var mismatches: [BeatMismatch] = []
             for state in states {
-                // What is staged is on its way, whatever the outbox says.
-                guard state.staged == nil else { continue }
                 let content = contents[state.id]
-                if let kind = Self.kind(content.map { ($0.version, $0.isDeleted == state.isDeleted) }, state.version) {
+                // Staged content whose delivery was given up is as stale as none; a tombstone that has gone is as good as one.
+                let copy = content.map { ($0.version, $0.isDeleted == state.isDeleted && state.staged == nil) }
+                if let kind = Self.kind(copy, state.version), !(kind == .missing && state.isDeleted) {
                     mismatches.append(BeatMismatch(kind: kind, place: .beats, id: state.id, version: content?.version ?? 0))
                 }
                 let row = rows[state.id]
                 let expected = BeatDocuments.indexDocument(state, content?.facts ?? SearchFacts())
                 let seen = row.flatMap { Self.seen($0, expected) }
-                if let kind = Self.kind(seen, state.version) {
+                if let kind = Self.kind(seen, state.version), !(kind == .missing && !state.isPublished) {
                     mismatches.append(BeatMismatch(kind: kind, place: .searchIndex, id: state.id, version: seen?.version ?? 0))
                 }
             }

@@ -5,12 +5,14 @@ import Foundation
 enum SearchWords {
     /// Words of one query; more make it no more precise.
     static let mostInQuery = 12
+    /// Scalars of one word: folding can make three of one.
+    static let longest = 255
     /// Words of one beat.
     static let mostInIndex = 64
 
     static func words(_ text: String) -> [String] {
         text.folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil)
-            .split { !($0.isLetter || $0.isNumber) }.map(String.init)
+            .split { !($0.isLetter || $0.isNumber) }.map { String(String.UnicodeScalarView($0.unicodeScalars.prefix(longest))) }
     }
 
     /// The words of a text with a blank between them: what the text index scores, which cuts at blanks and nowhere else then.

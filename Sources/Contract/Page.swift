@@ -47,6 +47,14 @@ public struct Cursor: Sendable, Equatable {
     }
 }
 
+extension Cursor {
+    /// The value as a point in time, where it is one that the stores can hold: from 1970 to the year 9999.
+    public var timestamp: Timestamp? {
+        guard case .integer(let microseconds) = value, (0...253_402_300_799_999_999).contains(microseconds) else { return nil }
+        return Timestamp(microseconds: microseconds)
+    }
+}
+
 extension Cursor: LosslessStringConvertible {
     private static let format: UInt8 = 1
     private static let longestText = 1024

@@ -58,6 +58,11 @@ public struct PostgresAccess: Sendable {
             watch.answered(since: start)
             return refusal
         }
+        // A deadlock or a serialization failure: the store answers, and the same call may succeed.
+        if error.sqlState?.hasPrefix("40") == true {
+            watch.answered(since: start)
+            return .unavailable(watch.store)
+        }
         return watch.failed(
             since: start, isUnavailable: error.isUnavailable, isFull: error.code == .queueFull, error.debugDescription)
     }

@@ -1,4 +1,5 @@
 import Contract
+import DataPlane
 import HTTPAPI
 import HTTPTypes
 import JSON
@@ -19,6 +20,14 @@ struct HealthRoutes: Sendable {
     let openAPI: ByteBuffer
 
     private static let patience = Duration.milliseconds(500)
+    /// Everybody may ask at any rate; the stores are asked once in a while.
+    private let answers = PageCache<String, Reply>(capacity: 1, lifetime: .milliseconds(250))
+
+    init(stores: Stores, metricsText: @escaping @Sendable () -> String, openAPI: ByteBuffer) {
+        self.stores = stores
+        self.metricsText = metricsText
+        self.openAPI = openAPI
+    }
 
     var routes: [Route] {
         [
@@ -28,7 +37,7 @@ struct HealthRoutes: Sendable {
             },
             .get("/health/ready", .anyone, rate: .unlimited) { call throws(Problem) in
                 _ = try call.query(allowed: [])
-                return await ready()
+                return try await answers.value(for: "ready") { await ready() }.value
             },
             .get("/metrics", .anyone, rate: .unlimited) { call throws(Problem) in
                 _ = try call.query(allowed: [])

@@ -100,7 +100,7 @@ public struct HTTPEdge: Sendable {
 
         let address = trust.client(of: peer, forwarded: exchange.fields.forwardedFor)
         if let rateLimiter, route.rate != .unlimited {
-            exchange.rate = try await rateLimiter.count(route.rate, address: address)
+            exchange.rate = try await rateLimiter.count(exchange.fields.rate(of: route.rate), address: address)
         }
         let isSameSite = exchange.method.isSafe || trust.isSameSite(exchange.fields, host: exchange.head.authority ?? "")
         // What watches the gateway is answered whoever asks, whether or not it can be known who that is.
@@ -185,7 +185,8 @@ public struct HTTPEdge: Sendable {
             exchange.transport = nil
         }
         if let rateLimiter, route.rate != .unlimited, exchange.principal != .anonymous {
-            exchange.rate = try await rateLimiter.count(route.rate, principal: exchange.principal, address: address) ?? exchange.rate
+            let rate = exchange.fields.rate(of: route.rate)
+            exchange.rate = try await rateLimiter.count(rate, principal: exchange.principal, address: address) ?? exchange.rate
         }
     }
 }

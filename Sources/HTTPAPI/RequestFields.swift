@@ -1,3 +1,4 @@
+import Contract
 import HTTPTypes
 
 /// What the edge itself reads of a request's header, found in one pass over it. A field that may stand once and stands twice has both
@@ -17,6 +18,7 @@ struct RequestFields {
     var fetchSite: String?
     var forwardedFor: String?
     var requestedMethod: String?
+    var namesVersion = false
 
     init(_ fields: HTTPFields) {
         for field in fields {
@@ -34,6 +36,7 @@ struct RequestFields {
             case "origin": Self.add(field, to: &origin)
             case "sec-fetch-site": Self.add(field, to: &fetchSite)
             case "x-forwarded-for": Self.add(field, to: &forwardedFor)
+            case "if-version-at-least": namesVersion = true
             case "access-control-request-method": Self.add(field, to: &requestedMethod)
             default: break
             }
@@ -47,6 +50,9 @@ struct RequestFields {
     var hasBody: Bool { hasTransferEncoding || contentLength.map { $0 != "0" } ?? false }
 
     var bypassesCache: Bool { cacheControl.map { $0.contains("no-cache") || $0.contains("no-store") } ?? false }
+
+    /// What a request to a route of this class counts as: a read that goes past the caches, or may, costs as much as a search.
+    func rate(of route: RateClass) -> RateClass { route == .read && (bypassesCache || namesVersion) ? .search : route }
 
     /// `Connection` is a list of tokens in any case (RFC 9110 §7.6.1).
     var asksToClose: Bool {

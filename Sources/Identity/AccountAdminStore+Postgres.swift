@@ -56,11 +56,11 @@ struct AccountAdminStore: Sendable {
     func list(_ filter: AccountFilter, _ page: PageRequest, as principal: PostgresSettings) async throws(Problem) -> AccountList {
         var after: (PostgresValue, PostgresValue) = (.null, .null)
         if case .after(let cursor) = page.position {
-            guard cursor.order == filter.order, case .integer(let microseconds) = cursor.value else {
+            guard cursor.order == filter.order, let time = cursor.timestamp else {
                 throw Problem(
                     .invalidCursor, "The cursor belongs to a list with another filter.", fields: [.init("cursor", "is of another list")])
             }
-            after = (.timestamp(microseconds), .uuid(cursor.id.rawValue))
+            after = (.timestamp(time.microseconds), .uuid(cursor.id.rawValue))
         }
         let conditions: [PostgresValue] = [
             filter.status.map { .text($0.rawValue) } ?? .null, filter.role.map { .text($0.rawValue) } ?? .null,

@@ -157,7 +157,7 @@ public final class AccountService: Sendable {
         try await mailKnown(email) { known, transaction in
             guard !known.isEmailVerified, known.status == .pending || known.status == .active else { return }
             let waiting = try await EmailTokenStore.registrations(of: known.id, in: transaction)
-            if waiting.count > 1 {
+            if waiting.count > 1 || (known.status == .pending && waiting.isEmpty) {
                 // Whose link it would be, nobody knows; who reads the mail sets a password of their own.
                 try await mailReset(known, in: transaction)
             } else {
@@ -238,6 +238,8 @@ public final class AccountService: Sendable {
             }
             try await AccountStore.endSessions(
                 of: account.id, sparing: account.sessionID, because: .passwordChanged, in: transaction)
+            // A link that somebody had mailed with the old password must not outlive it.
+            try await EmailTokenStore.withdraw(of: account.id, in: transaction)
             guard let email = own.email else { return }
             try await tools.mails.enqueue(.passwordChanged(username: own.username), to: email, in: transaction)
         }

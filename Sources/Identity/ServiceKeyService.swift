@@ -63,10 +63,10 @@ public final class ServiceKeyService: Sendable {
     func page(_ request: PageRequest, for admin: Account) async throws(Problem) -> Page {
         var position: (Timestamp, EntityID)?
         if case .after(let cursor) = request.position {
-            guard cursor.order == Self.order, case .integer(let microseconds) = cursor.value else {
+            guard cursor.order == Self.order, let time = cursor.timestamp else {
                 throw Problem(.invalidCursor, "This cursor belongs to another list.")
             }
-            position = (Timestamp(microseconds: microseconds), cursor.id)
+            position = (time, cursor.id)
         }
         let keys = try await store.page(after: position, offset: request.offset, limit: request.limit + 1, for: admin)
         let shown = Array(keys.prefix(request.limit))

@@ -45,7 +45,7 @@ public struct SessionLifetimes: Sendable {
     public var absolute = Duration.seconds(90 * 86_400)
     /// For so long the parent of a refresh token may be shown again without harm to the tokens that it gave before: tabs that refresh
     /// together. See `RefreshVerdict`.
-    public var together = Duration.seconds(60)
+    public var together = Duration.seconds(10)
 
     public init() {}
 }

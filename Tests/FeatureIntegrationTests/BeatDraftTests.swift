@@ -183,6 +183,8 @@ struct BeatDraftTests {
                     """)
                 let beat = try await scene.edit(id, by: scene.bob) { $0.metadata.bpm = .set(80) }
                 #expect((beat["metadata"] as? [String: Any])?["bpm"] as? Int == 80)
+                let code = try await Self.problem { try await scene.edit(id, by: scene.bob) { $0.prices[.basic] = .set("0.01") } }
+                #expect(code == .forbidden)
                 #expect(try await Self.problem { _ = try await scene.move(id, to: .draft, by: scene.bob) } == .forbidden)
                 #expect(try await Self.problem { try await scene.drafts.delete(id, ifVersion: .any, by: scene.bob) } == .forbidden)
             }
@@ -220,8 +222,10 @@ struct BeatDraftTests {
                 let halves = [scene.ada, scene.bob].map { BeatSplit.Offer(user: $0.id, share: .init(hundredths: 50_00)) }
                 try await store.replace(halves, of: id, by: scene.ada)
                 #expect(try await Self.problem { _ = try await scene.move(id, to: .published) } == .conflict)
-                #expect(try await store.accept(id, for: scene.bob) == true)
-                #expect(try await store.accept(id, for: scene.bob) == false)
+                #expect(
+                    try await Self.problem { _ = try await store.accept(.init(hundredths: 60_00), of: id, for: scene.bob) } == .conflict)
+                #expect(try await store.accept(.init(hundredths: 50_00), of: id, for: scene.bob) == true)
+                #expect(try await store.accept(.init(hundredths: 50_00), of: id, for: scene.bob) == false)
                 #expect(try await scene.move(id, to: .published)["status"] as? String == "published")
                 #expect(try await Self.problem { try await store.replace([], of: id, by: scene.ada) } == .conflict)
                 #expect(try await store.splits(of: id, for: scene.bob).map(\.user) == [scene.bob.id])

@@ -104,7 +104,7 @@ struct RouteRule: Sendable {
         // Of shares everybody sees those that concern him, which may be none.
         "GET /api/beats/{id}/splits": .accounts,
         "PUT /api/beats/{id}/splits": .draft([.owner: .admitted], otherwise: .hidden, body: #"{"splits":[]}"#),
-        "POST /api/beats/{id}/splits/accept": .draft([:], otherwise: .hidden),
+        "POST /api/beats/{id}/splits/accept": .draft([:], otherwise: .hidden, body: #"{"share":50.00}"#),
 
         // Beats that are shared
         "GET /api/beats/{id}": .draft([

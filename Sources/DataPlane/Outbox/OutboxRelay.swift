@@ -85,7 +85,12 @@ public final class OutboxRelay: Sendable {
         guard !rows.isEmpty else { return .delivered(0) }
         do throws(Problem) {
             var count = 0
-            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) { count += try await deliver(kind, rows, token: token) }
+            var failure: Problem?
+            // What fails for one kind keeps no other from being delivered.
+            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) {
+                do throws(Problem) { count += try await deliver(kind, rows, token: token) } catch { failure = error }
+            }
+            if let failure { throw failure }
             observer.observe(.relayDelivered(count: count, microseconds: start.elapsedMicroseconds))
             return .delivered(rows.count)
         } catch {

@@ -56,7 +56,7 @@ public final class ProjectionWatch: Sendable {
     }
 
     private static let undelivered = PostgresStatement<Bool>(
-        "SELECT EXISTS (SELECT FROM outbox WHERE aggregate_type = $1 AND aggregate_id = $2 AND version <= $3)"
+        "SELECT EXISTS (SELECT FROM outbox WHERE aggregate_type = $1 AND aggregate_id = $2 AND version <= $3 AND state = 'pending')"
     ) { row throws(PostgresError) in try row.bool(0) }
 
     /// Whether the outbox says so; where Postgres does not answer, it says nothing.
@@ -95,11 +95,8 @@ public final class ProjectionWatch: Sendable {
             state.next += 1
             return state.next
         }
-        let timer = Task {
-            guard (try? await Task.sleep(for: limit)) != nil else { return }
-            giveUp(number, key)
-        }
-        defer { timer.cancel() }
+        let timer = Mutex<Task<Void, Never>?>(nil)
+        defer { timer.withLock { $0?.cancel() } }
         return await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 let isDecided: Bool? = state.withLock { state in
@@ -108,7 +105,13 @@ public final class ProjectionWatch: Sendable {
                     state.waiters[key, default: [:]][number] = Waiter(version: version, continuation: continuation)
                     return nil
                 }
-                if let isDecided { continuation.resume(returning: isDecided) }
+                if let isDecided { return continuation.resume(returning: isDecided) }
+                // Begun once the waiter is there, so that it finds whom it is to wake.
+                let running = Task {
+                    guard (try? await Task.sleep(for: limit)) != nil else { return }
+                    giveUp(number, key)
+                }
+                timer.withLock { $0 = running }
             }
         } onCancel: {
             giveUp(number, key)
