@@ -83,6 +83,7 @@ struct RouteMatrixTests {
                     VALUES \(accounts.map { "('\($0)', '\(name($0))@example.com', now())" }.joined(separator: ","));
                 INSERT INTO user_roles (user_id, role) VALUES \(roles.joined(separator: ","));
                 INSERT INTO beats (id, creator_id, title) VALUES ('\(beat)', '\(id(of: .owner))', 'Draft');
+                INSERT INTO beat_content_staged (beat_id, version, content) VALUES ('\(beat)', 1, '{}');
                 INSERT INTO beat_permissions (beat_id, user_id, permission_type, granted_by, accepted_at) VALUES
                     ('\(beat)', '\(id(of: .collaborator))', 'collaborator', '\(id(of: .owner))', now()),
                     ('\(beat)', '\(id(of: .viewer))', 'viewer', '\(id(of: .owner))', now());
