@@ -126,7 +126,7 @@ import Testing
         }
     }
 
-    /// Medians of 200 tries each, taken in turns so that whatever else the machine does falls on both.
+    /// Medians of 200 tries each, taken in turns so that whatever else the machine does falls on both. `scripts/test` runs it by itself.
     @Test func timeDoesNotTellWhetherAnAccountIsThere() async throws {
         try await Stack.use { stack in
             let desk = try await SessionDesk(stack, cost: 6)
@@ -137,20 +137,14 @@ import Testing
                 return (ContinuousClock.now - start).inSeconds * 1000
             }
             _ = (await time("nora"), await time("nobody"))
-            // Another suite's burst can fall on one side alone: what holds is held by one of three rounds.
-            var last = ""
-            for _ in 0..<3 {
-                var (known, unknown): ([Double], [Double]) = ([], [])
-                for _ in 0..<200 {
-                    known.append(await time("nora"))
-                    unknown.append(await time("nobody"))
-                }
-                let medians = (known.sorted()[100], unknown.sorted()[100])
-                last = "medians of 200: known \(medians.0) ms, unknown \(medians.1) ms"
-                print(last)
-                if abs(medians.0 / medians.1 - 1) <= 0.05 { return }
+            var (known, unknown): ([Double], [Double]) = ([], [])
+            for _ in 0..<200 {
+                known.append(await time("nora"))
+                unknown.append(await time("nobody"))
             }
-            Issue.record(Comment(rawValue: last))
+            let medians = (known.sorted()[100], unknown.sorted()[100])
+            print("medians of 200: known \(medians.0) ms, unknown \(medians.1) ms")
+            #expect(abs(medians.0 / medians.1 - 1) <= 0.05)
         }
     }
 
