@@ -37,6 +37,7 @@ public struct AuditSealer: Sendable {
                 isFailing = true
                 pause = Self.outage
             }
+            // Between two looks at the queue; fails only where the sealer is to stop.
             guard (try? await Task.sleep(for: pause)) != nil else { return }
         }
     }

@@ -35,6 +35,7 @@ public struct BeatMismatch: Sendable, Hashable {
 /// there yet. Reads pages by id, so it holds nothing for long and takes no more memory for more beats.
 public struct BeatVerifier: Sendable {
     private static let page = 500
+    private static let moment = Duration.seconds(1)
 
     private let postgres: PostgresAccess
     private let mongo: MongoAccess
@@ -131,7 +132,8 @@ public struct BeatVerifier: Sendable {
     private func lasting(_ ids: [EntityID]) async throws(Problem) -> [BeatMismatch] {
         let suspects = try await compare(ids)
         guard !suspects.isEmpty else { return [] }
-        try? await Task.sleep(for: .seconds(1))
+        // A write takes less. Where the comparison is cancelled meanwhile, the next look-up ends it.
+        try? await Task.sleep(for: Self.moment)
         let still = Set(try await compare(try await settled(among: suspects.map(\.id))))
         return suspects.filter(still.contains)
     }

@@ -51,6 +51,7 @@ public final class MailDelivery: Sendable {
         relay.stop()
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [stream = ending.stream] in for await _ in stream {} }
+            // The bound of the wait: whichever ends first ends the other.
             group.addTask { try? await Task.sleep(for: limit) }
             await group.next()
             group.cancelAll()
@@ -69,6 +70,7 @@ public final class MailDelivery: Sendable {
             if lastForgotten.map({ $0 + Self.forgetEvery < .now }) ?? true, (try? await store.forget(olderThan: Self.memory)) != nil {
                 lastForgotten = .now
             }
+            // Cancelled, it returns at once, and the loop ends.
             try? await Task.sleep(for: Self.countEvery)
         }
     }

@@ -121,6 +121,7 @@ final class MailProjector: Projector {
             do throws(Problem) { return try await store.markSent(id) } catch {
                 observer.observe(.relayFailed(error.missing.first, detail: "a mail that was sent is not marked yet"))
             }
+            // Between two tries; fails only where the delivery is to stop.
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
         }
     }

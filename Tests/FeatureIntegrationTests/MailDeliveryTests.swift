@@ -82,6 +82,7 @@ extension Stack {
                 while try await stack.count("outbox") > 0 {
                     let deliveries = [try stack.delivery(by: server), try stack.delivery(by: server)]
                     let running = deliveries.map { delivery in Task { await delivery.run() } }
+                    // Not a wait for anything: the moment at which both are stopped, another one each round.
                     try await Task.sleep(for: .milliseconds(Int.random(in: 5...60, using: &random)))
                     for delivery in deliveries { await delivery.stop(within: .seconds(10)) }
                     for task in running { await task.value }

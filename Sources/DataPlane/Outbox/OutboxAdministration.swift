@@ -62,6 +62,7 @@ public final class OutboxAdministration: Sendable {
         while !Task.isCancelled {
             // A Postgres that does not answer is told of elsewhere; the counts stay as they were.
             _ = try? await depths()
+            // Cancelled, it returns at once, and the loop ends.
             try? await Task.sleep(for: pause)
         }
     }
