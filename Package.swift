@@ -77,8 +77,12 @@ let package = Package(
         library("Contract"),
         library("JSON", ["Contract"]),
 
+        // MARK: Where tests kill the process; nothing of it is in a release build
+        .target(
+            name: "CrashPoints", swiftSettings: settings + [.define("CRASH_POINTS", .when(configuration: .debug))]),
+
         // MARK: What every feature stands on
-        library("DataPlane", ["Contract", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
+        library("DataPlane", ["Contract", "CrashPoints", "JSON", "MongoClient", "PostgresClient", "RedisClient", nioCore]),
         library(
             "HTTPAPI",
             [
@@ -86,35 +90,35 @@ let package = Package(
                 serviceLifecycle,
             ]),
         library("Observability", ["Contract", "JSON", logging]),
-        library("Schema", ["MongoClient", "PostgresClient"]),
+        library("Schema", ["CrashPoints", "MongoClient", "PostgresClient"]),
 
         // MARK: What identity stands on: secrets, mails, limits; no feature's knowledge
         library("Credentials", ["CCrypt", "Contract", crypto, jwtKit]),
-        library("Mail", ["Contract", "Credentials", "DataPlane", "PostgresClient", logging, nioCore, nioPosix, nioSSL]),
+        library("Mail", ["Contract", "CrashPoints", "Credentials", "DataPlane", "PostgresClient", logging, nioCore, nioPosix, nioSSL]),
         library("RateLimits", ["Contract", "RedisClient", crypto]),
 
         // MARK: Features: none imports another
-        library("Audit", ["Contract", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", crypto]),
-        library("Beats", ["Contract", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", httpTypes, nioCore]),
+        library("Audit", ["Contract", "CrashPoints", "DataPlane", "HTTPAPI", "JSON", "PostgresClient", crypto]),
+        library("Beats", ["Contract", "CrashPoints", "DataPlane", "HTTPAPI", "JSON", "MongoClient", "PostgresClient", httpTypes, nioCore]),
         library(
             "Identity",
             [
-                "Contract", "Credentials", "DataPlane", "HTTPAPI", "JSON", "Mail", "PostgresClient", asyncHTTPClient, crypto, httpTypes,
-                jwtKit, nioCore, nioHTTP1,
+                "Contract", "CrashPoints", "Credentials", "DataPlane", "HTTPAPI", "JSON", "Mail", "PostgresClient", asyncHTTPClient,
+                crypto, httpTypes, jwtKit, nioCore, nioHTTP1,
             ]),
-        library("Catalogue", ["Contract", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor"]),
+        library("Catalogue", ["Contract", "CrashPoints", "DataPlane", "JSON", "MongoClient", "PostgresClient", "Reactor"]),
 
         // MARK: Wiring and the command line
         library(
             "Gateway",
             [
-                "Audit", "Beats", "Catalogue", "Contract", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail",
+                "Audit", "Beats", "Catalogue", "Contract", "CrashPoints", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail",
                 "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", configuration,
                 httpTypes, logging, nioCore, nioPosix,
                 serviceLifecycle, unixSignals,
             ]),
         .executableTarget(
-            name: "kababeat", dependencies: ["Gateway", argumentParser], swiftSettings: settings),
+            name: "kababeat", dependencies: ["CrashPoints", "Gateway", argumentParser], swiftSettings: settings),
         .executableTarget(
             name: "drivercheck", dependencies: ["MongoClient", "PostgresClient", "Reactor", "RedisClient"], swiftSettings: settings),
 

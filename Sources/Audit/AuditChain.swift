@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import DataPlane
 import PostgresClient
 
@@ -71,6 +72,7 @@ struct AuditChain: Sendable {
                     .int64s(numbers), .uuids(entries.map(\.id.rawValue)), .timestamps(entries.map(\.at.microseconds)),
                     .byteStrings(hashes), .byteStrings(links),
                 ])
+            crash(at: .sealingBeforeCommit)
             return entries.count
         }
     }

@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import DataPlane
 import JSON
 import PostgresClient
@@ -134,7 +135,9 @@ struct BeatDraftStore: Sendable {
         try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             try await transaction.execute(Self.insert, row)
             try await transaction.execute(Self.stageAndAnnounce, rest)
+            crash(at: .creationBeforeCommit)
         }
+        crash(at: .creationAfterCommit)
     }
 
     /// Replaces what `version` held. Returns the new version, or nil where the beat is no longer at `version`: nothing is changed then.
@@ -145,11 +148,14 @@ struct BeatDraftStore: Sendable {
         let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + Self.core(draft)
         let isStaged = entry != nil
         let rest = try Self.following(id, version + 1, "upsert", isStaged ? draft.content : nil, entry)
-        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             guard let next = try await transaction.query(Self.update, row).first else { return nil }
             try await transaction.execute(isStaged ? Self.stageAndAnnounce : Self.announce, rest)
+            crash(at: .updateBeforeCommit)
             return next
         }
+        crash(at: .updateAfterCommit)
+        return next
     }
 
     // MARK: Standing
@@ -160,13 +166,16 @@ struct BeatDraftStore: Sendable {
         let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)]
         let key: [PostgresValue] = [.uuid(id.rawValue)]
         let rest = try Self.following(id, version + 1, "upsert", nil, nil)
-        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             // The row is locked first: an offer that is made or accepted meanwhile waits for the outcome.
             guard let next = try await transaction.query(Self.publish, row).first else { return nil }
             if try await transaction.query(Self.openSplits, key).first == true { throw Self.openShares }
             try await transaction.execute(Self.announce, rest)
+            crash(at: .publicationBeforeCommit)
             return next
         }
+        crash(at: .publicationAfterCommit)
+        return next
     }
 
     /// Takes a beat back or archives it; nil deletes it. Returns and throws as `publish` does.
@@ -174,11 +183,14 @@ struct BeatDraftStore: Sendable {
         let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + (status.map { [.text($0.rawValue)] } ?? [])
         let isDeleted = status == nil
         let rest = try Self.following(id, version + 1, isDeleted ? "delete" : "upsert", nil, nil)
-        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             guard let next = try await transaction.query(isDeleted ? Self.delete : Self.retire, row).first else { return nil }
             try await transaction.execute(Self.announce, rest)
+            crash(at: .retirementBeforeCommit)
             return next
         }
+        crash(at: .retirementAfterCommit)
+        return next
     }
 
     /// The parameters of what follows the row's own statement.

@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import DataPlane
 import Foundation
 import JSON
@@ -22,8 +23,11 @@ public struct BeatProjector: Projector {
 
     public func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
         let states = try await states(ids)
+        crash(at: .relayAfterReadingState)
         let written = try await write(states)
+        crash(at: .relayAfterMongo)
         try await unstage(written)
+        crash(at: .relayAfterUnstaging)
         // Beats are marked, never deleted: an id that Postgres does not know will not turn up later.
         return Dictionary(ids.map { ($0, .refused(reason: "unknown_beat")) }) { first, _ in first }.merging(written) { $1 }
     }
@@ -124,7 +128,9 @@ public struct BeatProjector: Projector {
     ) throws -> [EntityID: ProjectionOutcome] {
         let beats = changes.flatMap { id, changes in changes.map { _ in id } }
         guard !beats.isEmpty else { return [:] }
-        return try send(changes.flatMap { BeatHistory.appends($1, to: $0) }, of: beats, to: "beat_versions", session)
+        let refused = try send(changes.flatMap { BeatHistory.appends($1, to: $0) }, of: beats, to: "beat_versions", session)
+        crash(at: .relayAfterHistory)
+        return refused
     }
 
     /// Carries out fenced writes; answers the beats whose writes MongoDB refused.
@@ -165,6 +171,7 @@ public struct BeatProjector: Projector {
         for state in states { outcomes[state.id] = .shown(version: state.version) }
         let beats = states.map(\.id)
         outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
+        crash(at: .relayBetweenContentAndIndex)
         outcomes.merge(try send(indexWrites, of: beats, to: "search_index", session)) { _, refused in refused }
         return outcomes
     }

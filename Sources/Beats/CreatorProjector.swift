@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import DataPlane
 import PostgresClient
 
@@ -52,6 +53,7 @@ public struct CreatorProjector: Projector {
         for id in ids {
             let progress = try await postgres.rows(
                 Self.mark, [.uuid(id.rawValue), .int64(batch)], as: .system, within: timeout)
+            crash(at: .relayAfterMarkingBeats)
             outcomes[id] = progress.first.map { .shown(version: $0.version) } ?? .refused(reason: "unknown_user")
         }
         return outcomes

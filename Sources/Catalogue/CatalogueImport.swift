@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import DataPlane
 import Foundation
 import MongoClient
@@ -63,6 +64,7 @@ public struct CatalogueImport: Sendable {
             await reader.finish()
             relay.stop()
             await delivery.value
+            crash(at: .importBeforeDrain)
             try await relay.drain(within: Self.drainLimit)
             let refused = try await relay.deadLetters() - deadBefore
             guard refused <= 0 else { throw CatalogueError.refused(refused) }
@@ -127,7 +129,9 @@ public struct CatalogueImport: Sendable {
     private func write(_ lines: [CatalogueLine], _ creators: [ExternalID: EntityID], _ folder: String) async throws {
         var complete: [CatalogueLine] = []
         for line in lines { complete.append(try await audio.store(line, in: folder)) }
+        crash(at: .importInChunk)
         try await store.upsert(complete, creators: creators)
+        crash(at: .importAfterChunk)
         relay.poke()
     }
 }

@@ -1,5 +1,6 @@
 import Configuration
 import Contract
+import CrashPoints
 import Credentials
 import Foundation
 import Logging
@@ -51,7 +52,9 @@ public struct Settings: Sendable {
     }
 
     /// What the test scripts tell each other by environment.
-    private static func isOfScripts(_ name: String) -> Bool { name.hasPrefix("KABABEAT_TEST_") || name == "KABABEAT_BINARY" }
+    private static func isOfScripts(_ name: String) -> Bool {
+        name.hasPrefix("KABABEAT_TEST_") || name == "KABABEAT_BINARY" || name == CrashPoint.variable
+    }
 
     /// The value in force as text.
     public func text(_ key: String) -> String {

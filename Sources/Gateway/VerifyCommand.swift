@@ -1,5 +1,6 @@
 import Beats
 import Contract
+import CrashPoints
 import DataPlane
 
 /// What the command line does about copies that are not what they should be.
@@ -77,6 +78,7 @@ extension Commands {
             found.add(mismatch)
             guard repair, renewed.insert(mismatch.id).inserted else { return }
             try await verifier.repair(mismatch)
+            crash(at: .repairAfterEnqueueing)
             found.repaired += 1
         }
         return found

@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import Credentials
 import DataPlane
 import Mail
@@ -81,8 +82,11 @@ public final class AccountService: Sendable {
         let waiting = EmailToken.Registration(
             username: registration.username, displayName: registration.displayName, passwordHash: hash)
         let entry = try await tools.postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
-            try await enter(registration, as: id, waiting, in: transaction)
+            let entry = try await enter(registration, as: id, waiting, in: transaction)
+            crash(at: .registrationBeforeCommit)
+            return entry
         }
+        crash(at: .registrationAfterCommit)
         await tools.notice.committed(entry.changes)
         let known = entry.known
         try await note(known == nil ? "registered" : "registration_repeated", known == nil ? .info : .notice, known ?? id, caller)

@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import Credentials
 import DataPlane
 
@@ -57,6 +58,7 @@ public struct SessionService: Sendable {
         guard let shown = OpaqueToken(presented: text) else { throw Self.ended }
         let new = OpaqueToken()
         guard let state = try await store.refresh(shown, with: new, caller: caller) else { throw Self.ended }
+        crash(at: .refreshAfterRotation)
         switch state.verdict {
         case .rotate, .again:
             guard state.status != .suspended else { throw .accountSuspended }

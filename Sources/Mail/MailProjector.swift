@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import Credentials
 import DataPlane
 import Synchronization
@@ -103,6 +104,7 @@ final class MailProjector: Projector {
     private func outcome(
         _ message: EmailMessage, _ version: Int64, over connection: any EmailConnection
     ) async throws(EmailError) -> ProjectionOutcome {
+        crash(at: .mailBeforeSending)
         do throws(EmailError) { try await connection.send(message) } catch {
             switch error {
             case .permanent(let code): return .hopeless(reason: code)
@@ -111,7 +113,9 @@ final class MailProjector: Projector {
             }
         }
         observer.observe(.mailSent)
+        crash(at: .mailAfterSending)
         await mark(message.id)
+        crash(at: .mailAfterMarking)
         return .shown(version: version)
     }
 

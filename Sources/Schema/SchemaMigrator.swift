@@ -1,3 +1,4 @@
+import CrashPoints
 import MongoClient
 import PostgresClient
 
@@ -60,6 +61,7 @@ public struct SchemaMigrator: Sendable {
             for file in plan.sql {
                 start = .now
                 if !dryRun { try await session.apply(file) }
+                crash(at: .migrationBetweenFiles)
                 note(.sql, file.name, since: start)
             }
             for file in plan.mongo {
@@ -115,6 +117,7 @@ public struct SchemaMigrator: Sendable {
             if let error = error.underlying as? SchemaError { throw error }
             throw SchemaError.failed(file: file.name, cause: error)
         }
+        crash(at: .migrationBeforeRecord)
         try await session.record(file)
     }
 }

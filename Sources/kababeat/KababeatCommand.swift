@@ -1,4 +1,5 @@
 import ArgumentParser
+import CrashPoints
 import Foundation
 
 @main
@@ -28,5 +29,5 @@ struct KababeatCommand: AsyncParsableCommand {
             ServeCommand.self, MigrateCommand.self, ImportCommand.self, VerifyCommand.self, AdminCommand.self, AuditCommand.self,
             KeysCommand.self,
             ServiceKeyCommand.self, ConfigCommand.self,
-        ])
+        ] + (CrashPoint.variable == nil ? [] : [CrashPointsCommand.self]))
 }

@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import PostgresClient
 import RedisClient
 import Synchronization
@@ -83,12 +84,14 @@ public final class OutboxRelay: Sendable {
         let rows: [OutboxRow]
         do throws(Problem) { rows = try await store.claim(token: token) } catch { return .failed(error) }
         guard !rows.isEmpty else { return .delivered(0) }
+        crash(at: .relayAfterClaim)
         do throws(Problem) {
             var count = 0
             var failure: Problem?
             // What fails for one kind keeps no other from being delivered.
-            for (kind, rows) in Dictionary(grouping: rows, by: \.kind) {
-                do throws(Problem) { count += try await deliver(kind, rows, token: token) } catch { failure = error }
+            for (kind, ofKind) in Dictionary(grouping: rows, by: \.kind) {
+                do throws(Problem) { count += try await deliver(kind, ofKind, token: token) } catch { failure = error }
+                if ofKind.count < rows.count { crash(at: .relayBetweenKinds) }
             }
             if let failure { throw failure }
             observer.observe(.relayDelivered(count: count, microseconds: start.elapsedMicroseconds))
@@ -116,6 +119,7 @@ public final class OutboxRelay: Sendable {
             // The copies show it, whether or not Redis can be told.
             defer { watch?.heard(announcements) }
             try await announce(announcements)
+            crash(at: .relayAfterAnnouncement)
         }
         var delivered: [Int64] = []
         var postponed: [Int64] = []
@@ -145,7 +149,9 @@ public final class OutboxRelay: Sendable {
 
     private func refuse(_ row: OutboxRow, _ token: EntityID, _ reason: String, hopeless: Bool) async throws(Problem) {
         observer.observe(.relayRefused(kind: row.kind, id: row.aggregate, reason: reason))
+        crash(at: .relayBeforeRefusal)
         try await store.refuse(row.id, token: token, reason: reason, hopeless: hopeless)
+        crash(at: .relayAfterRefusal)
     }
 
     /// Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.
