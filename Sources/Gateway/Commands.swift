@@ -64,7 +64,8 @@ public enum Commands {
         let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
         let postgres = PostgresAccess(stores.postgres, observer: observer)
         let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer))
-        let relay = OutboxRelay(postgres: postgres, projectors: projectors, cache: cache, observer: observer)
+        let relay = OutboxRelay(
+            settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer)
         let start = ContinuousClock.now
         do throws(CatalogueError) {
             let progress = try await CatalogueImport(postgres: stores.postgres, mongo: stores.mongo, relay: relay).run(

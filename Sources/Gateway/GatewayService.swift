@@ -59,7 +59,7 @@ public struct GatewayService: Service {
         let permissions = BeatPermissionService(postgres: postgres, accounts: users, audit: audit)
         let watch = ProjectionWatch(postgres: postgres)
         let relay = OutboxRelay(
-            postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch, observer: late)
+            settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch, observer: late)
         self.relay = relay
         let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
         let outbox = OutboxAdministration(postgres: postgres)

@@ -2,6 +2,7 @@ import Configuration
 import Contract
 import CrashPoints
 import Credentials
+import DataPlane
 import Foundation
 import Logging
 import MongoClient
@@ -103,6 +104,7 @@ public struct Settings: Sendable {
         _ = try integer("postgres.connections", in: 1...256)
         _ = try integer("mongo.threads", in: 1...64)
         _ = try port("redis.port")
+        _ = try integer("outbox.lease.seconds", in: 1...600)
         _ = try integer("cache.megabytes", in: 1...65_536)
         _ = try integer("token.seconds", in: 60...3600)
         _ = try integer("session.days", in: 1...3650)
@@ -183,6 +185,9 @@ public struct Settings: Sendable {
         }
         return rules
     }
+
+    /// The outbox without its mails.
+    var copiesLane: OutboxLane { .copies.leased(for: .seconds(checked("outbox.lease.seconds"))) }
 
     /// The gateway's own role, or the owner's for migrations.
     func postgres(asOwner: Bool = false, connections: Int? = nil) -> PostgresConfiguration {

@@ -82,6 +82,9 @@ public struct Setting: Sendable {
         limit("limits.signin", .signIn, "Tries of a password, token or code, likewise; subject is the account that is tried."),
         limit("limits.registration", .registration, "New accounts, likewise; subject is the e-mail address."),
         limit("limits.recovery", .recovery, "Mails that somebody asks for, likewise; subject is the recipient."),
+        Setting(
+            "outbox.lease.seconds", "30",
+            "Seconds that what a dead gateway was delivering stays out of the others' reach. Under a delivery's time, work is done twice."),
         Setting("cache.megabytes", "64", "Memory for bodies in this process."),
         Setting("sql.directory", "sql", "Where the SQL migrations are."),
         Setting("mongo.directory", "mongo", "Where the collection definitions are."),

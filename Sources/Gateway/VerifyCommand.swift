@@ -56,8 +56,9 @@ extension Commands {
             if repair {
                 let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
                 let projectors = GatewayService.projectors(postgres, mongo)
-                try await OutboxRelay(postgres: postgres, projectors: projectors, cache: cache, observer: observer)
-                    .drain(within: .seconds(60))
+                try await OutboxRelay(
+                    settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer
+                ).drain(within: .seconds(60))
             }
         } catch {
             await stores.shutdown()

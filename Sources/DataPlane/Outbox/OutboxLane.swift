@@ -22,6 +22,13 @@ public struct OutboxLane: Sendable {
         condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(30), attempts: 8, firstWait: .milliseconds(250),
         longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200), outage: .seconds(1))
 
+    /// The same lane with another lease.
+    public func leased(for lease: Duration) -> OutboxLane {
+        var lane = self
+        lane.lease = lease
+        return lane
+    }
+
     /// Mails. Servers ask strangers to come back after minutes (greylisting), so thirty attempts take a day. The lease outlasts all
     /// that a batch may take, or a second relay would send a mail again.
     public static let mails = OutboxLane(
