@@ -35,6 +35,8 @@ public struct AuditVerification: Sendable, Equatable {
 
     /// Links that were walked.
     public var links: Int64 = 0
+    /// Links whose entries went with their months, as whoever asked said.
+    public var dropped: Int64 = 0
     /// The last link's hash, 64 hexadecimal digits: kept elsewhere, it proves later that nothing was cut off the end.
     public var head = ""
     /// Entries that wait for a sealer, and are not proven yet.
@@ -71,10 +73,10 @@ public struct AuditVerifier: Sendable {
         chain = AuditChain(postgres: postgres, timeout: .seconds(25))
     }
 
-    /// Stops at the first fault. `onProgress` hears how many links are walked, and of how many. Links that are appended meanwhile are
+    /// Stops at the first fault. Entries from before `keptFrom` may be gone: their links still have to follow from one another. `onProgress` hears how many links are walked, and of how many. Links that are appended meanwhile are
     /// left to the next walk. Throws `storeUnavailable`, `overloaded` or `internal`.
     public func run(
-        anchor: AuditAnchor? = nil, onProgress: (_ links: Int64, _ of: Int64) -> Void = { _, _ in }
+        anchor: AuditAnchor? = nil, keptFrom: Timestamp? = nil, onProgress: (_ links: Int64, _ of: Int64) -> Void = { _, _ in }
     ) async throws(Problem) -> AuditVerification {
         let length = try await chain.length()
         var found = AuditVerification()
@@ -84,7 +86,9 @@ public struct AuditVerifier: Sendable {
             let links = try await chain.links(after: found.links, to: length, most: Self.page)
             if links.isEmpty { break }
             for link in links {
-                if let kind = Self.fault(link, number: found.links + 1, after: previous) {
+                let isDropped = link.entry == nil && keptFrom.map { link.entryAt.microseconds < $0.microseconds } ?? false
+                if isDropped { found.dropped += 1 }
+                if let kind = Self.fault(link, isDropped: isDropped, number: found.links + 1, after: previous) {
                     found.fault = .init(kind: kind, number: link.number, entry: link.entryID)
                     return found
                 }
@@ -105,10 +109,12 @@ public struct AuditVerifier: Sendable {
         return found
     }
 
-    private static func fault(_ link: AuditLink, number: Int64, after previous: [UInt8]) -> AuditVerification.Fault.Kind? {
+    private static func fault(
+        _ link: AuditLink, isDropped: Bool, number: Int64, after previous: [UInt8]
+    ) -> AuditVerification.Fault.Kind? {
         guard link.number == number else { return .gap }
         guard AuditHash.link(after: previous, number: number, entry: link.entryHash) == link.chainHash else { return .broken }
-        guard let entry = link.entry else { return .missing }
+        guard let entry = link.entry else { return isDropped ? nil : .missing }
         return AuditHash.entry(entry) == link.entryHash ? nil : .altered
     }
 }

@@ -51,7 +51,8 @@ public struct BeatPermissionRoutes: Sendable {
         try input.check()
         guard let level else { throw .unexpected }
         call.clock.mark(.parse)
-        let permission = try await service.invite(person, as: level, to: id, by: account, caller: call.caller)
+        let permission = try await service.invite(
+            person, as: level, to: id, isResumed: call.isResumed, by: account, caller: call.caller)
         call.clock.mark(.fetch)
         return Self.one(permission, isNew: true)
     }

@@ -8,12 +8,10 @@ public final class BeatPermissionService: Sendable {
 
     private let store: BeatPermissionStore
     private let accounts: any CreatorDirectory
-    private let audit: any AuditTrail
 
-    public init(postgres: PostgresAccess, accounts: any CreatorDirectory, audit: any AuditTrail, timeout: Duration = .seconds(2)) {
+    public init(postgres: PostgresAccess, accounts: any CreatorDirectory, timeout: Duration = .seconds(2)) {
         store = BeatPermissionStore(postgres: postgres, timeout: timeout)
         self.accounts = accounts
-        self.audit = audit
     }
 
     /// All of a beat, for its owner. Throws `notFound` where the account may not see the beat, `forbidden` where it is another's;
@@ -26,42 +24,45 @@ public final class BeatPermissionService: Sendable {
 
     /// Invites an account, named by its id or its username. Throws `notFound` or `forbidden` as `permissions(of:for:)` does, `invalid`
     /// where there is no such account or it is the owner's own, `conflict` where it was invited before or the beat is shared with too
-    /// many; `storeUnavailable` or `overloaded`.
+    /// many; `storeUnavailable` or `overloaded`. Where the request `isResumed`, such an invitation that is there is its own doing.
     func invite(
-        _ person: String, as level: BeatPermission.Level, to beat: EntityID, by account: Account, caller: Caller
+        _ person: String, as level: BeatPermission.Level, to beat: EntityID, isResumed: Bool = false, by account: Account, caller: Caller
     ) async throws(Problem) -> BeatPermission {
         // Before anything is said of the account: whoever does not own the beat learns nothing here.
         guard let owner = try await store.owner(of: beat, for: account) else { throw .notFound("beat") }
         guard owner == account.id else { throw .forbidden }
-        guard let id = try await accounts.account(person) else { throw .invalid([.init("user", "is no account")]) }
+        guard let id = try await accounts.account(person, bypassingCache: true) else { throw .invalid([.init("user", "is no account")]) }
         guard id != account.id else { throw .invalid([.init("user", "is the owner of this beat")]) }
-        let permission = try await store.invite(id, as: level, to: beat, most: Self.mostOfBeat, by: account)
-        try await record("beat_permission_offered", beat, account, caller, level.rawValue, id)
-        return permission
+        if isResumed, let made = try await store.permission(of: id, for: beat, as: account), made.level == level { return made }
+        let event = Self.event("beat_permission_offered", beat, account, caller, level.rawValue, id)
+        return try await store.invite(id, as: level, to: beat, most: Self.mostOfBeat, by: account, filing: event)
     }
 
     /// Accepts the account's invitation; accepting twice changes nothing. Throws `notFound` where there is none; `storeUnavailable` or
     /// `overloaded`.
     func accept(_ beat: EntityID, for account: Account, caller: Caller) async throws(Problem) -> BeatPermission {
-        guard let (permission, isNew) = try await store.accept(beat, for: account) else { throw .notFound("invitation") }
-        if isNew { try await record("beat_permission_accepted", beat, account, caller, permission.level.rawValue, account.id) }
+        let permission = try await store.accept(beat, for: account) { permission in
+            Self.event("beat_permission_accepted", beat, account, caller, permission.level.rawValue, account.id)
+        }
+        guard let permission else { throw .notFound("invitation") }
         return permission
     }
 
     /// Ends a permission or withdraws an invitation: the owner anybody's, everybody else the own one. Throws `notFound` where there is
     /// nothing that the account may end; `storeUnavailable` or `overloaded`.
     func remove(_ person: EntityID, from beat: EntityID, by account: Account, caller: Caller) async throws(Problem) {
-        guard let wasAccepted = try await store.remove(person, from: beat, by: account) else { throw .notFound("permission") }
-        try await record("beat_permission_removed", beat, account, caller, wasAccepted ? "accepted" : "invited", person)
+        let isRemoved = try await store.remove(person, from: beat, by: account) { wasAccepted in
+            Self.event("beat_permission_removed", beat, account, caller, wasAccepted ? "accepted" : "invited", person)
+        }
+        guard isRemoved else { throw .notFound("permission") }
     }
 
-    private func record(
+    private static func event(
         _ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller, _ permission: String, _ person: EntityID
-    ) async throws(Problem) {
-        try await audit.record(
-            AuditEvent(
-                action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller,
-                metadata: [.permission: permission, .name: person.description]))
+    ) -> AuditEvent {
+        AuditEvent(
+            action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller,
+            metadata: [.permission: permission, .name: person.description])
     }
 
     // MARK: Of one account

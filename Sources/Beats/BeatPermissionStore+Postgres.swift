@@ -41,6 +41,9 @@ struct BeatPermissionStore: Sendable {
     private static let ofBeat = PostgresStatement<BeatPermission>(
         "\(columns) FROM beat_permissions AS permission \(joins) WHERE permission.beat_id = $1 "
             + "ORDER BY permission.created_at, permission.user_id LIMIT $2", decode: permission)
+    private static let ofOne = PostgresStatement<BeatPermission>(
+        "\(columns) FROM beat_permissions AS permission \(joins) WHERE permission.beat_id = $1 AND permission.user_id = $2",
+        decode: permission)
     private static let ofAccount = PostgresStatement<BeatPermission>(
         """
         \(columns) FROM beat_permissions AS permission \(joins)
@@ -60,6 +63,13 @@ struct BeatPermissionStore: Sendable {
     func permissions(of beat: EntityID, limit: Int, for account: Account) async throws(Problem) -> [BeatPermission] {
         try await postgres.rows(
             Self.ofBeat, [.uuid(beat.rawValue), .int64(Int64(limit))], as: PostgresSettings(.account(account)), within: timeout)
+    }
+
+    /// What `person` may do with the beat, or is invited to, as far as the account may see that.
+    func permission(of person: EntityID, for beat: EntityID, as account: Account) async throws(Problem) -> BeatPermission? {
+        try await postgres.rows(
+            Self.ofOne, [.uuid(beat.rawValue), .uuid(person.rawValue)], as: PostgresSettings(.account(account)), within: timeout
+        ).first
     }
 
     /// Those that an account was given, the newest first.
@@ -96,9 +106,6 @@ struct BeatPermissionStore: Sendable {
         """, decode: permission)
     private static let accept = PostgresStatement<Void>(
         "UPDATE beat_permissions SET accepted_at = now() WHERE beat_id = $1 AND user_id = $2 AND accepted_at IS NULL")
-    private static let own = PostgresStatement<BeatPermission>(
-        "\(columns) FROM beat_permissions AS permission \(joins) WHERE permission.beat_id = $1 AND permission.user_id = $2",
-        decode: permission)
     private static let remove = PostgresStatement<Bool>(
         "DELETE FROM beat_permissions WHERE beat_id = $1 AND user_id = $2 RETURNING accepted_at IS NOT NULL"
     ) { row throws(PostgresError) in try row.bool(0) }
@@ -106,7 +113,7 @@ struct BeatPermissionStore: Sendable {
     /// Invites `person`. Throws `notFound` where the account may not see the beat, `forbidden` where it is another's, `conflict` where
     /// the person was invited before or `most` are.
     func invite(
-        _ person: EntityID, as level: BeatPermission.Level, to beat: EntityID, most: Int, by account: Account
+        _ person: EntityID, as level: BeatPermission.Level, to beat: EntityID, most: Int, by account: Account, filing event: AuditEvent
     ) async throws(Problem) -> BeatPermission {
         let refusals = [
             "beat_permissions_pkey": Problem(.conflict, "This account has a permission for this beat, or an invitation, already."),
@@ -124,25 +131,33 @@ struct BeatPermissionStore: Sendable {
             guard count < Int64(most) else { throw Problem(.conflict, "A beat can be shared with \(most) accounts at most.") }
             let made = try await transaction.query(Self.insert, row)
             guard let permission = made.first else { throw Problem.unexpected }
+            try await transaction.file(event)
             return permission
         }
     }
 
-    /// Accepts the account's own invitation. Nil where there is none; what was accepted before stays as it is.
-    func accept(_ beat: EntityID, for account: Account) async throws(Problem) -> (permission: BeatPermission, isNew: Bool)? {
+    /// Accepts the account's own invitation, and files `event`. Nil where there is none; what was accepted before stays as it is.
+    func accept(
+        _ beat: EntityID, for account: Account, filing event: @Sendable (BeatPermission) -> AuditEvent
+    ) async throws(Problem) -> BeatPermission? {
         let parameters: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue)]
         return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             let changed = try await transaction.execute(Self.accept, parameters)
             // Read afterwards: only then may the account see the beat's title.
-            return try await transaction.query(Self.own, parameters).first.map { ($0, changed > 0) }
+            guard let permission = try await transaction.query(Self.ofOne, parameters).first else { return nil }
+            if changed > 0 { try await transaction.file(event(permission)) }
+            return permission
         }
     }
 
-    /// Takes away what the account may: of its own beat whosever, else its own. Nil where there is nothing of that kind; otherwise
-    /// whether it had been accepted.
-    func remove(_ person: EntityID, from beat: EntityID, by account: Account) async throws(Problem) -> Bool? {
-        try await postgres.rows(
-            Self.remove, [.uuid(beat.rawValue), .uuid(person.rawValue)], as: PostgresSettings(.account(account)), within: timeout
-        ).first
+    /// Takes away what the account may, of its own beat whosever, else its own, and files what `event` makes of whether it had been
+    /// accepted. False where there is nothing of that kind.
+    func remove(
+        _ person: EntityID, from beat: EntityID, by account: Account, filing event: @Sendable (Bool) -> AuditEvent
+    ) async throws(Problem) -> Bool {
+        try await !postgres.rows(
+            Self.remove, [.uuid(beat.rawValue), .uuid(person.rawValue)], as: PostgresSettings(.account(account)), within: timeout,
+            filing: { $0.map(event) }
+        ).isEmpty
     }
 }

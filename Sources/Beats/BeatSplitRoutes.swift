@@ -12,11 +12,9 @@ import JSON
 /// | POST | /api/beats/{id}/splits/accept | signedIn |
 public struct BeatSplitRoutes: Sendable {
     private let store: BeatSplitStore
-    private let audit: any AuditTrail
 
-    public init(postgres: PostgresAccess, audit: any AuditTrail, timeout: Duration = .seconds(2)) {
+    public init(postgres: PostgresAccess, timeout: Duration = .seconds(2)) {
         store = BeatSplitStore(postgres: postgres, timeout: timeout)
-        self.audit = audit
     }
 
     public var routes: [Route] {
@@ -41,8 +39,7 @@ public struct BeatSplitRoutes: Sendable {
         let (id, account) = (try call.id("id", of: "beat"), try call.account())
         let offers = try BeatSplit.offers(try call.input(allowed: ["splits"]))
         call.clock.mark(.parse)
-        try await store.replace(offers, of: id, by: account)
-        try await record("beat_splits_offered", id, account, call.caller)
+        try await store.replace(offers, of: id, by: account, filing: Self.event("beat_splits_offered", id, account, call.caller))
         let splits = try await store.splits(of: id, for: account)
         call.clock.mark(.fetch)
         return Self.reply(splits)
@@ -55,16 +52,15 @@ public struct BeatSplitRoutes: Sendable {
         let share = input.decimal("share").flatMap { BeatSplit.Share(decimal: $0) }
         guard let share else { throw .invalid([.init("share", "must be the share that is offered, a number such as 50.00")]) }
         call.clock.mark(.parse)
-        guard let isNew = try await store.accept(share, of: id, for: account) else { throw .notFound("offer") }
-        if isNew { try await record("beat_split_accepted", id, account, call.caller) }
+        let event = Self.event("beat_split_accepted", id, account, call.caller)
+        guard try await store.accept(share, of: id, for: account, filing: event) else { throw .notFound("offer") }
         let splits = try await store.splits(of: id, for: account)
         call.clock.mark(.fetch)
         return Self.reply(splits)
     }
 
-    private func record(_ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller) async throws(Problem) {
-        try await audit.record(
-            AuditEvent(action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller))
+    private static func event(_ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller) -> AuditEvent {
+        AuditEvent(action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller)
     }
 
     private static func reply(_ splits: [BeatSplit]) -> Reply {

@@ -45,7 +45,7 @@ struct BeatSplitStore: Sendable {
 
     /// Replaces the offers of a beat of the account's own; what stays the same stays accepted. Throws `notFound` where it is not the
     /// account's, `conflict` while it is published, `invalid` for an account that is not there; `storeUnavailable` or `overloaded`.
-    func replace(_ offers: [BeatSplit.Offer], of beat: EntityID, by account: Account) async throws(Problem) {
+    func replace(_ offers: [BeatSplit.Offer], of beat: EntityID, by account: Account, filing event: AuditEvent) async throws(Problem) {
         let unknown = Problem.invalid([.init("splits", "names an account that is not there")])
         let lists: [PostgresValue] = [
             .uuid(beat.rawValue), .uuids(offers.map(\.user.rawValue)), .numerics(offers.map(\.share.decimal)),
@@ -60,6 +60,7 @@ struct BeatSplitStore: Sendable {
             guard status != BeatStatus.published.rawValue else { throw Self.isPublished }
             try await transaction.execute(Self.withdraw, lists)
             try await transaction.execute(Self.offer, offered)
+            try await transaction.file(event)
         }
     }
 
@@ -74,15 +75,17 @@ struct BeatSplitStore: Sendable {
         """
     ) { row throws(PostgresError) in (try row.bool(0), try row.bool(1)) }
 
-    /// Accepts the account's offer of `share`. Returns whether it was open, nil where there is none. Throws `conflict` where another share
-    /// is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
-    func accept(_ share: BeatSplit.Share, of beat: EntityID, for account: Account) async throws(Problem) -> Bool? {
+    /// Accepts the account's offer of `share`, and files `event` where it was open. False where there is none. Throws `conflict` where
+    /// another share is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
+    func accept(
+        _ share: BeatSplit.Share, of beat: EntityID, for account: Account, filing event: AuditEvent
+    ) async throws(Problem) -> Bool {
         let found = try await postgres.rows(
             Self.accept, [.uuid(beat.rawValue), .uuid(account.id.rawValue), .numeric(share.decimal)],
-            as: PostgresSettings(.account(account)), within: timeout
+            as: PostgresSettings(.account(account)), within: timeout, filing: { $0.first?.isNew == true ? [event] : [] }
         ).first
-        guard let found else { return nil }
+        guard let found else { return false }
         guard found.isSame else { throw Problem(.conflict, "Another share is offered by now; look at it first.") }
-        return found.isNew
+        return true
     }
 }

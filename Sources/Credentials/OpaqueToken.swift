@@ -18,6 +18,14 @@ public struct OpaqueToken: Sendable {
         digest = Self.digest(bytes)
     }
 
+    /// The one that takes the place of `parent`: HMAC-SHA-256 (RFC 2104) under `key` of the parent and `salt`, 32 random bytes of its
+    /// own. So whoever shows the parent again gets the very same token, although no token is stored; without the key nobody foresees it.
+    public init(after parent: OpaqueToken, salt: [UInt8], key: SuccessorKey) {
+        let bytes = Array(HMAC<SHA256>.authenticationCode(for: Array(parent.secret.utf8) + salt, using: key.key))
+        secret = Base64URL.encode(bytes)
+        digest = Self.digest(bytes)
+    }
+
     /// One that was presented. Nil unless it has the shape of one.
     public init?(presented text: some StringProtocol) {
         guard text.utf8.count == 43, let bytes = Base64URL.decode(text), bytes.count == 32 else { return nil }

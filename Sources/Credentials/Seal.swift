@@ -19,11 +19,20 @@ public struct IdentitySecret: Sendable {
     private init(label: String) { key = SymmetricKey(data: Array(label.utf8)) }
 
     /// The seal for one kind of secret. One kind never opens another's.
-    public func seal(for purpose: Seal.Purpose) -> Seal {
-        Seal(
-            key: HKDF<SHA256>.deriveKey(
-                inputKeyMaterial: key, salt: Array("kababeat seal 1".utf8), info: Array(purpose.rawValue.utf8), outputByteCount: 32))
+    public func seal(for purpose: Seal.Purpose) -> Seal { Seal(key: key(for: purpose.rawValue)) }
+
+    /// What tokens that take the place of others are derived with.
+    public var successorKey: SuccessorKey { SuccessorKey(key: key(for: "successors")) }
+
+    private func key(for purpose: String) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: key, salt: Array("kababeat seal 1".utf8), info: Array(purpose.utf8), outputByteCount: 32)
     }
+}
+
+/// See `OpaqueToken.init(after:salt:key:)`.
+public struct SuccessorKey: Sendable {
+    let key: SymmetricKey
 }
 
 /// Encrypts what is stored and has to be read again: AES-256-GCM (NIST SP 800-38D) under a key of its own for each purpose, derived by

@@ -61,8 +61,9 @@ public enum Commands {
     ) async throws -> String {
         let observer = errorLog()
         let stores = try Stores(settings, observer: observer)
-        let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
         let postgres = PostgresAccess(stores.postgres, observer: observer)
+        let cache = EntityCache(
+            representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
         let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer))
         let relay = OutboxRelay(
             settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer)
@@ -84,14 +85,18 @@ public enum Commands {
         }
     }
 
-    /// Walks the audit log's chain. `link` is the last one of an earlier walk; `onProgress` hears links walked and the fraction of all.
-    /// Answers what holds; throws what does not.
+    /// Walks the audit log's chain. `link` is the last one of an earlier walk; months before `month`, as in 2026-09, may have been dropped;
+    /// `onProgress` hears links walked and the fraction of all. Answers what holds; throws what does not.
     public static func verifyAudit(
-        _ settings: Settings, after link: String?, onProgress: @escaping @Sendable (Int, Double) -> Void
+        _ settings: Settings, after link: String?, keptFrom month: String?, onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> String {
         let anchor = try link.map { link in
             guard let anchor = AuditAnchor(link) else { throw Failure(description: "\(link) is no NUMBER:HASH, as this command prints it") }
             return anchor
+        }
+        let keptFrom = try month.map { month in
+            guard let time = Timestamp("\(month)-01T00:00:00Z") else { throw Failure(description: "\(month) is no month such as 2026-09") }
+            return time
         }
         let observer = errorLog()
         let stores = try Stores(settings, observer: observer)
@@ -99,7 +104,9 @@ public enum Commands {
         do throws(Problem) {
             let verifier = AuditVerifier(postgres: PostgresAccess(stores.postgres, observer: observer))
             outcome = .success(
-                try await verifier.run(anchor: anchor) { links, all in onProgress(Int(links), Double(links) / Double(max(all, 1))) })
+                try await verifier.run(anchor: anchor, keptFrom: keptFrom) { links, all in
+                    onProgress(Int(links), Double(links) / Double(max(all, 1)))
+                })
         } catch {
             outcome = .failure(error)
         }
@@ -111,7 +118,8 @@ public enum Commands {
                 throw Failure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
             }
             let head = found.links == 0 ? "" : "; the last is \(found.links):\(found.head)"
-            return "\(found.links) entries are as they were sealed, \(found.waiting) are not yet sealed\(head)"
+            let dropped = found.dropped == 0 ? "" : "\(found.dropped) went with their months, "
+            return "\(found.links - found.dropped) entries are as they were sealed, \(dropped)\(found.waiting) are not yet sealed\(head)"
         }
     }
 

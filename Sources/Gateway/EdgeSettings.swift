@@ -15,13 +15,8 @@ extension Settings {
 
     func edgeTrust() throws(SettingsError) -> EdgeTrust {
         var trust = EdgeTrust()
-        for word in words("http.proxies") {
-            guard let block = AddressBlock(word) else {
-                throw .malformed(
-                    name: Self.variable("http.proxies"), expected: "addresses or ranges such as 10.0.0.0/8, with blanks between")
-            }
-            trust.proxies.append(block)
-        }
+        trust.proxies = try addresses("http.proxies")
+        trust.watchers = try addresses("metrics.from")
         trust.hosts = words("http.hosts").map { $0.lowercased() }
         trust.origins = words("http.origins")
         for origin in trust.origins {
@@ -45,6 +40,17 @@ extension Settings {
                 name: Self.variable(chain.isEmpty ? "tls.certificate" : "tls.key"), expected: "set together with the other one")
         }
         return chain.isEmpty ? nil : HTTPServer.Certificate(chainPath: chain, keyPath: key)
+    }
+
+    private func addresses(_ key: String) throws(SettingsError) -> [AddressBlock] {
+        var blocks: [AddressBlock] = []
+        for word in words(key) {
+            guard let block = AddressBlock(word) else {
+                throw .malformed(name: Self.variable(key), expected: "addresses or ranges such as 10.0.0.0/8, with blanks between")
+            }
+            blocks.append(block)
+        }
+        return blocks
     }
 
     private func words(_ key: String) -> [String] { text(key).split { $0 == " " || $0 == "," }.map(String.init) }

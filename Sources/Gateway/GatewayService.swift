@@ -24,6 +24,7 @@ public struct GatewayService: Service {
     private let outbox: OutboxAdministration
     private let mails: MailDelivery
     private let sealer: AuditSealer
+    private let sweeper: IdempotencySweeper
     private let identity: IdentityBasics
     private let elsewhere: IdentityElsewhere
     private let edge: HTTPEdge
@@ -43,12 +44,12 @@ public struct GatewayService: Service {
         self.stores = stores
 
         let listeners = Listeners()
+        let postgres = PostgresAccess(stores.postgres, observer: late)
         let cache = EntityCache(
-            representations: Self.representations,
-            limits: EntityCache.Limits(localBytes: settings.cacheBytes), redis: stores.redis, observer: late
+            representations: Self.representations, limits: EntityCache.Limits(localBytes: settings.cacheBytes), redis: stores.redis,
+            postgres: postgres, observer: late
         ) { listeners.hear($0) }
         self.cache = cache
-        let postgres = PostgresAccess(stores.postgres, observer: late)
         let mongo = MongoAccess(stores.mongo, observer: late)
         let users = UserService(cache: cache, postgres: postgres, observer: late)
         let beats = BeatService(cache: cache, postgres: postgres, mongo: mongo, observer: late)
@@ -56,10 +57,13 @@ public struct GatewayService: Service {
         listeners.add { beats.heard($0) }
         let audit = AuditStore(postgres: postgres, observer: late)
         sealer = AuditSealer(postgres: postgres, observer: late)
-        let permissions = BeatPermissionService(postgres: postgres, accounts: users, audit: audit)
-        let watch = ProjectionWatch(postgres: postgres)
+        let keys = IdempotencyStore(postgres: postgres)
+        sweeper = IdempotencySweeper(store: keys)
+        let permissions = BeatPermissionService(postgres: postgres, accounts: users)
+        let watch = ProjectionWatch(postgres: postgres, observer: late)
         let relay = OutboxRelay(
-            settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch, observer: late)
+            settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch,
+            observer: late)
         self.relay = relay
         let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
         let outbox = OutboxAdministration(postgres: postgres)
@@ -74,14 +78,14 @@ public struct GatewayService: Service {
             postgres: postgres, seal: mailSeal, sender: try settings.mailSender(logger), cache: cache, observer: late)
         self.mails = mails
         let accounts = IdentityAccounts(
-            settings, identity, sessions: sessions.sessions,
+            settings, identity, sessions: sessions,
             mails: MailQueue(seal: mailSeal, links: MailLinks(base: settings.text("site.url"))), postgres: postgres, limiter: limiter,
             audit: audit,
             notice: notice)
         let elsewhere = try IdentityElsewhere(
             settings, identity, sessions, postgres: postgres, audit: audit, notice: notice, observer: late)
         self.elsewhere = elsewhere
-        let serviceKeys = ServiceKeyService(postgres: postgres, audit: audit, observer: late)
+        let serviceKeys = ServiceKeyService(postgres: postgres, observer: late)
         let authenticator = AccountAuthenticator(
             postgres: postgres, tokens: identity.tokens, signingKeys: identity.signingKeys, serviceKeys: serviceKeys,
             issuers: elsewhere.tokens,
@@ -91,10 +95,11 @@ public struct GatewayService: Service {
         do { openAPI = try Data(contentsOf: URL(fileURLWithPath: settings.text("openapi.file"))) } catch {
             throw SettingsError.malformed(name: "KABABEAT_OPENAPI_FILE", expected: "the path of openapi.yaml")
         }
-        let health = HealthRoutes(stores: stores, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
+        let trust = try settings.edgeTrust()
+        let health = HealthRoutes(stores: stores, trust: trust, metricsText: { late.metricsText }, openAPI: ByteBuffer(bytes: openAPI))
         routes =
             BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes
-            + BeatDraftRoutes(service: drafts).routes + BeatSplitRoutes(postgres: postgres, audit: audit).routes
+            + BeatDraftRoutes(service: drafts).routes + BeatSplitRoutes(postgres: postgres).routes
             + OutboxRoutes(outbox: outbox, audit: audit) { relay.poke() }.routes
             + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
             + sessions.routes + accounts.routes + elsewhere.routes + ServiceKeyRoutes(service: serviceKeys).routes
@@ -102,8 +107,8 @@ public struct GatewayService: Service {
         let limits = try settings.edgeLimits()
         self.limits = limits
         let edge = HTTPEdge(
-            table: RouteTable(routes), limits: limits, observer: late, trust: try settings.edgeTrust(), authenticator: authenticator,
-            rateLimiter: limiter, refusals: AuditRefusals(trail: audit))
+            table: RouteTable(routes), limits: limits, observer: late, trust: trust, authenticator: authenticator,
+            rateLimiter: limiter, refusals: AuditRefusals(trail: audit), keys: keys)
         self.edge = edge
 
         let metrics = Metrics(routes: routes.map(\.name))
@@ -163,16 +168,18 @@ public struct GatewayService: Service {
         let mailWatch = Task { await mails.watch() }
         let outboxWatch = Task { await outbox.watch() }
         let sealTask = Task { await sealer.run() }
+        let sweepTask = Task { await sweeper.run() }
         let keysTask = Task { await identity.signingKeys.run() }
-        let listenTask = Task { if let redis = stores.redis { await cache.listen(on: redis) } }
+        let cacheTask = Task { await cache.run() }
         defer {
             relay.stop()
             mailTask.cancel()
             mailWatch.cancel()
             outboxWatch.cancel()
             sealTask.cancel()
+            sweepTask.cancel()
             keysTask.cancel()
-            listenTask.cancel()
+            cacheTask.cancel()
         }
         var configuration = ServiceGroupConfiguration(services: [server], logger: logger)
         configuration.maximumGracefulShutdownDuration = limits.shutdown
@@ -231,6 +238,9 @@ public struct GatewayService: Service {
             .init("kababeat_http_requests_in_flight", "Requests being worked on.", Double(edge.requestsInFlight)),
             .init("kababeat_cache_local_bytes", "Memory that bodies take in this process.", Double(size.bytes)),
             .init("kababeat_cache_local_entries", "Bodies in this process's memory.", Double(size.entries)),
+            .init(
+                "kababeat_cache_trusted", "1 while this process is sure to hear of changes and serves its memory without asking Postgres.",
+                cache.isTrusted ? 1 : 0),
         ] + stores.gauges
             + beats.waiting.map { kind, count in
                 .init("kababeat_batch_waiting", "Ids that wait for their look-up.", labels: [("kind", kind)], Double(count))

@@ -12,10 +12,11 @@ import Observability
 /// | --- | --- | --- |
 /// | GET | /health/live | anyone |
 /// | GET | /health/ready | anyone |
-/// | GET | /metrics | anyone |
+/// | GET | /metrics | anyone at an address of `metrics.from` |
 /// | GET | /openapi.yaml | anyone |
 struct HealthRoutes: Sendable {
     let stores: Stores
+    let trust: EdgeTrust
     let metricsText: @Sendable () -> String
     let openAPI: ByteBuffer
 
@@ -23,8 +24,9 @@ struct HealthRoutes: Sendable {
     /// Everybody may ask at any rate; the stores are asked once in a while.
     private let answers = PageCache<String, Reply>(capacity: 1, lifetime: .milliseconds(250))
 
-    init(stores: Stores, metricsText: @escaping @Sendable () -> String, openAPI: ByteBuffer) {
+    init(stores: Stores, trust: EdgeTrust, metricsText: @escaping @Sendable () -> String, openAPI: ByteBuffer) {
         self.stores = stores
+        self.trust = trust
         self.metricsText = metricsText
         self.openAPI = openAPI
     }
@@ -40,6 +42,7 @@ struct HealthRoutes: Sendable {
                 return try await answers.value(for: "ready") { await ready() }.value
             },
             .get("/metrics", .anyone, rate: .unlimited) { call throws(Problem) in
+                guard trust.isWatcher(call) else { throw .forbidden }
                 _ = try call.query(allowed: [])
                 return Reply(contentType: "text/plain; version=0.0.4; charset=utf-8", body: ByteBuffer(string: metricsText()))
             },

@@ -10,16 +10,17 @@ struct IdentityAccounts: Sendable {
     let routes: [Route]
 
     init(
-        _ settings: Settings, _ basics: IdentityBasics, sessions: SessionService, mails: MailQueue, postgres: PostgresAccess,
+        _ settings: Settings, _ basics: IdentityBasics, sessions: IdentitySessions, mails: MailQueue, postgres: PostgresAccess,
         limiter: any RateLimiter, audit: any AuditTrail, notice: CommitNotice
     ) {
         let tools = AccountService.Tools(
-            postgres: postgres, sessions: sessions, hasher: basics.hasher, rules: basics.passwords, mails: mails, limiter: limiter,
+            postgres: postgres, sessions: sessions.sessions, hasher: basics.hasher, rules: basics.passwords, mails: mails, limiter: limiter,
             audit: audit, notice: notice)
-        let profiles = AccountProfileService(postgres: postgres, audit: audit, notice: notice)
+        let profiles = AccountProfileService(
+            postgres: postgres, secondFactor: sessions.secondFactor, notice: notice)
         let accounts = AccountRoutes(
             service: AccountService(tools, admitsUnverified: settings.isDevelopment), profiles: profiles)
-        let admin = AccountAdminRoutes(service: AccountAdminService(postgres: postgres, audit: audit, notice: notice))
+        let admin = AccountAdminRoutes(service: AccountAdminService(postgres: postgres, notice: notice))
         routes = accounts.routes + admin.routes
     }
 }

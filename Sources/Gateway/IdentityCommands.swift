@@ -35,15 +35,15 @@ extension Commands {
         }
         let expiresAt = days.map { Timestamp(milliseconds: Timestamp.now.milliseconds + Int64($0) * 86_400_000) }
         return try await withIdentity(settings) { postgres, audit, observer in
-            let keys = ServiceKeyService(postgres: postgres, audit: audit, observer: observer)
+            let keys = ServiceKeyService(postgres: postgres, observer: observer)
             return try await keys.create(ServiceKeyOrder(name: name, scopes: Set(known), expiresAt: expiresAt))
         }
     }
 
     /// Makes the account with this address an admin.
     public static func grantAdmin(_ settings: Settings, email: String) async throws -> String {
-        try await withIdentity(settings) { postgres, audit, _ in
-            let username = try await AccountAdminCommands(postgres: postgres, audit: audit).grantAdmin(email: email)
+        try await withIdentity(settings) { postgres, _, _ in
+            let username = try await AccountAdminCommands(postgres: postgres).grantAdmin(email: email)
             return "\(username) is an admin from the next request on"
         }
     }

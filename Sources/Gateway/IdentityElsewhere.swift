@@ -21,7 +21,7 @@ struct IdentityElsewhere: Sendable {
         }
         let fetcher = OpenIDFetcher(observer: observer)
         self.fetcher = fetcher
-        let links = IdentityLinks(postgres: postgres, audit: audit, notice: notice, observer: observer)
+        let links = IdentityLinks(postgres: postgres, notice: notice, observer: observer)
         tokens = TrustedIssuerAuthenticator(issuers: file.issuers, links: links, fetcher: fetcher)
         let tools = OpenIDSignIn.Tools(
             postgres: postgres, links: links, sessions: sessions.sessions, secondFactor: sessions.secondFactor, fetcher: fetcher,

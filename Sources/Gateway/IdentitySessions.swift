@@ -13,7 +13,8 @@ struct IdentitySessions: Sendable {
         _ settings: Settings, _ basics: IdentityBasics, postgres: PostgresAccess, limiter: any RateLimiter, audit: any AuditTrail,
         observer: any Observer
     ) {
-        sessions = SessionService(postgres: postgres, tokens: basics.tokens, audit: audit, lifetimes: settings.sessionLifetimes)
+        sessions = SessionService(
+            postgres: postgres, tokens: basics.tokens, secret: basics.secret, lifetimes: settings.sessionLifetimes)
         secondFactor = SecondFactorService(
             postgres: postgres, hasher: basics.hasher, secret: basics.secret, limiter: limiter, audit: audit, observer: observer)
         signIn = PasswordSignIn(

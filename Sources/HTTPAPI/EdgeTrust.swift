@@ -1,4 +1,5 @@
 import Contract
+import HTTPTypes
 
 /// What the edge believes of what a request says about itself.
 public struct EdgeTrust: Sendable {
@@ -8,6 +9,8 @@ public struct EdgeTrust: Sendable {
     public var hosts: [String] = []
     /// Other sites whose pages may call the API and be signed by cookies, as browsers write them: `https://app.example.com`.
     public var origins: [String] = []
+    /// Who may read the metrics.
+    public var watchers: [AddressBlock] = []
     /// Whether the gateway itself speaks TLS.
     public var isSecure = false
 
@@ -24,6 +27,12 @@ public struct EdgeTrust: Sendable {
             if !isProxy(address) { return client }
         }
         return client
+    }
+
+    /// Whether whoever calls may read the metrics. What comes through a proxy that is not believed could be anybody, however near the proxy.
+    public func isWatcher(_ call: Call) -> Bool {
+        guard call.fields[HTTPField.Name.xForwardedFor] == nil || !proxies.isEmpty else { return false }
+        return watchers.contains { $0.contains(call.address) }
     }
 
     func isProxy(_ address: ClientAddress) -> Bool { proxies.contains { $0.contains(address) } }

@@ -5,6 +5,8 @@ import Synchronization
 extension HTTPField.Name {
     private static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .via }
 
+    static let idempotencyKey = known("Idempotency-Key")
+    static let idempotencyReplayed = known("Idempotency-Replayed")
     static let rateLimit = known("RateLimit")
     static let rateLimitPolicy = known("RateLimit-Policy")
     static let referrerPolicy = known("Referrer-Policy")
@@ -13,6 +15,7 @@ extension HTTPField.Name {
     static let requestID = known("X-Request-Id")
     static let serverTiming = known("Server-Timing")
     static let xCache = known("X-Cache")
+    static let xForwardedFor = known("X-Forwarded-For")
 }
 
 /// The Date field (RFC 9110 §6.6.1), written once a second.

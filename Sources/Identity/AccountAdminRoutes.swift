@@ -45,13 +45,16 @@ public struct AccountAdminRoutes: Sendable {
         if input.has("reason"), reason.isEmpty { input.complain("reason", "must not be blank") }
         try input.check()
         return .entry(
-            try await service.suspend(call.id("id", of: "user"), reason: reason, by: call.account(), caller: call.caller))
+            try await service.suspend(
+                call.id("id", of: "user"), reason: reason, isResumed: call.isResumed, by: call.account(), caller: call.caller))
     }
 
     private func unsuspend(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         _ = try call.input(allowed: [])
-        return .entry(try await service.unsuspend(call.id("id", of: "user"), by: call.account(), caller: call.caller))
+        return .entry(
+            try await service.unsuspend(
+                call.id("id", of: "user"), isResumed: call.isResumed, by: call.account(), caller: call.caller))
     }
 
     private func grant(_ call: inout Call) async throws(Problem) -> Reply {

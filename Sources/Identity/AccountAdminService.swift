@@ -6,13 +6,11 @@ import PostgresClient
 public struct AccountAdminService: Sendable {
     private let postgres: PostgresAccess
     private let store: AccountAdminStore
-    private let audit: any AuditTrail
     private let notice: CommitNotice
     private let timeout: Duration
 
-    public init(postgres: PostgresAccess, audit: any AuditTrail, notice: CommitNotice, timeout: Duration = .seconds(5)) {
+    public init(postgres: PostgresAccess, notice: CommitNotice, timeout: Duration = .seconds(5)) {
         self.postgres = postgres
-        self.audit = audit
         self.notice = notice
         self.timeout = timeout
         store = AccountAdminStore(postgres: postgres, timeout: timeout)
@@ -25,10 +23,14 @@ public struct AccountAdminService: Sendable {
 
     /// Ends every session of the account at once and keeps it from signing in; its profile and its beats are no longer shown. Throws
     /// `notFound`; `conflict` for oneself, for the last admin, and where it is suspended or deleted already; `storeUnavailable` or
-    /// `overloaded`.
-    func suspend(_ id: EntityID, reason: String, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
+    /// `overloaded`. Where the request `isResumed`, a suspension that is there is its own doing.
+    func suspend(
+        _ id: EntityID, reason: String, isResumed: Bool = false, by admin: Account, caller: Caller
+    ) async throws(Problem) -> AccountEntry {
         guard id != admin.id else { throw Problem(.conflict, "Nobody suspends themselves.") }
-        let entry = try await change(id, by: admin) { entry, transaction in
+        let event = Self.event("account_suspended", .admin, id, admin, caller, [.reason: reason])
+        return try await change(id, by: admin, event) { entry, transaction in
+            if isResumed, entry.status == .suspended { return false }
             guard entry.status != .suspended, entry.status != .deleted else {
                 throw Problem(.conflict, "The account is \(entry.status.rawValue) already.")
             }
@@ -37,100 +39,95 @@ public struct AccountAdminService: Sendable {
             try await AccountStore.endSessions(of: id, because: .suspended, in: transaction)
             return true
         }
-        try await note("account_suspended", .admin, id, admin, caller, [.reason: reason])
-        return entry
     }
 
     /// Takes a suspension back. Sessions that it ended stay ended. Throws `notFound`, `conflict` where there is none; `storeUnavailable` or
-    /// `overloaded`.
-    func unsuspend(_ id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
-        let entry = try await change(id, by: admin) { entry, transaction in
+    /// `overloaded`. Where the request `isResumed`, one that is taken back already is its own doing.
+    func unsuspend(
+        _ id: EntityID, isResumed: Bool = false, by admin: Account, caller: Caller
+    ) async throws(Problem) -> AccountEntry {
+        let event = Self.event("account_unsuspended", .admin, id, admin, caller, [:])
+        return try await change(id, by: admin, event) { entry, transaction in
+            if isResumed, entry.status == .active || entry.status == .pending { return false }
             guard entry.status == .suspended else { throw Problem(.conflict, "The account is not suspended.") }
             let isProven = entry.isEmailVerified || entry.email == nil
             try await AccountAdminStore.unsuspend(id, to: isProven ? .active : .pending, in: transaction)
             return true
         }
-        try await note("account_unsuspended", .admin, id, admin, caller, [:])
-        return entry
     }
 
     /// Gives the account a role; one that it has stays. Throws `notFound`, `conflict` where the account is deleted; `storeUnavailable` or
     /// `overloaded`.
     func grant(_ role: Role, to id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
-        let entry = try await change(id, by: admin) { entry, transaction in
+        let event = Self.event("role_granted", .role, id, admin, caller, [.role: role.rawValue])
+        return try await change(id, by: admin, event) { entry, transaction in
             guard entry.status != .deleted else { throw Problem(.conflict, "The account is deleted.") }
             try await AccountAdminStore.grant(role, to: id, by: admin.id, in: transaction)
             return role == .creator
         }
-        try await note("role_granted", .role, id, admin, caller, [.role: role.rawValue])
-        return entry
     }
 
     /// Takes a role from the account. Throws `notFound` where it has no such role; `conflict` for the role that every account has, and for
     /// the last admin's; `storeUnavailable` or `overloaded`.
     func revoke(_ role: Role, from id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
         guard role != .user else { throw Problem(.conflict, "Every account is a user.") }
-        let entry = try await change(id, by: admin) { entry, transaction in
+        let event = Self.event("role_revoked", .role, id, admin, caller, [.role: role.rawValue])
+        return try await change(id, by: admin, event) { entry, transaction in
             guard entry.roles.contains(Roles(role)) else { throw Problem.notFound("role of this user") }
             if role == .admin { try await AccountAdminStore.keepAnAdmin(without: id, in: transaction) }
             try await AccountAdminStore.revoke(role, from: id, in: transaction)
             return role == .creator
         }
-        try await note("role_revoked", .role, id, admin, caller, [.role: role.rawValue])
-        return entry
     }
 
-    /// Changes a locked account in one transaction, with the outbox rows that say so. `body` answers whether beats are to follow.
+    /// Changes a locked account in one transaction, with the outbox rows that say so and the entry that accounts for it. `body` answers
+    /// whether beats are to follow.
     private func change(
-        _ id: EntityID, by admin: Account, _ body: @Sendable (AccountEntry, PostgresTransaction) async throws -> Bool
+        _ id: EntityID, by admin: Account, _ event: AuditEvent,
+        _ body: @Sendable (AccountEntry, PostgresTransaction) async throws -> Bool
     ) async throws(Problem) -> AccountEntry {
         let (entry, announcements) = try await postgres.transaction(as: PostgresSettings(.account(admin)), within: timeout) {
             transaction in
             let inBeats = try await body(try await AccountAdminStore.lock(id, in: transaction), transaction)
             let announcements = try await AccountStore.announce(id, inBeats: inBeats, in: transaction)
+            try await transaction.file(event)
             return (try await AccountAdminStore.lock(id, in: transaction), announcements)
         }
         await notice.committed(announcements)
         return entry
     }
 
-    private func note(
+    private static func event(
         _ action: String, _ category: AuditEvent.Category, _ id: EntityID, _ admin: Account, _ caller: Caller,
         _ metadata: [AuditEvent.Detail: String]
-    ) async throws(Problem) {
-        try await audit.record(
-            AuditEvent(
-                action, category, .warning, actor: admin.id, target: AuditEvent.Target(kind: "user", id: id), caller: caller,
-                metadata: metadata))
+    ) -> AuditEvent {
+        AuditEvent(
+            action, category, .warning, actor: admin.id, target: AuditEvent.Target(kind: "user", id: id), caller: caller, metadata: metadata
+        )
     }
 }
 
 /// What the command line does to accounts, for whoever runs the gateway: the first admin has nobody to ask.
 public struct AccountAdminCommands: Sendable {
     private let postgres: PostgresAccess
-    private let audit: any AuditTrail
 
-    public init(postgres: PostgresAccess, audit: any AuditTrail) {
-        self.postgres = postgres
-        self.audit = audit
-    }
+    public init(postgres: PostgresAccess) { self.postgres = postgres }
 
     /// Makes the account with this address an admin, and answers its username. Throws `notFound`; `conflict` where the account is not
     /// active; `storeUnavailable` or `overloaded`.
     public func grantAdmin(email: String) async throws(Problem) -> String {
-        let (id, username) = try await postgres.transaction(as: .system, within: .seconds(10)) { transaction in
+        try await postgres.transaction(as: .system, within: .seconds(10)) { transaction in
             guard let known = try await transaction.query(AccountStore.byEmail, [.text(email)]).first else {
                 throw Problem.notFound("account")
             }
             guard known.status == .active else { throw Problem(.conflict, "The account is \(known.status.rawValue).") }
             try await AccountAdminStore.grant(.admin, to: known.id, by: nil, in: transaction)
             _ = try await AccountStore.announce(known.id, in: transaction)
-            return (known.id, known.username)
+            try await transaction.file(
+                AuditEvent(
+                    "role_granted", .role, .warning, target: AuditEvent.Target(kind: "user", id: known.id),
+                    metadata: [.role: Role.admin.rawValue, .reason: "command line"]))
+            return known.username
         }
-        try await audit.record(
-            AuditEvent(
-                "role_granted", .role, .warning, target: AuditEvent.Target(kind: "user", id: id),
-                metadata: [.role: Role.admin.rawValue, .reason: "command line"]))
-        return username
     }
 }

@@ -126,7 +126,9 @@ struct AccountAdminStore: Sendable {
 
     private static let grant = PostgresStatement<Void>(
         """
-        WITH role AS (INSERT INTO user_roles (user_id, role, granted_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING)
+        WITH role AS (INSERT INTO user_roles (user_id, role, granted_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING),
+        bar AS (
+            UPDATE user_accounts SET creator_barred_at = NULL WHERE user_id = $1 AND $2 = 'creator' AND creator_barred_at IS NOT NULL)
         UPDATE users SET is_creator = is_creator OR $2 = 'creator', version = version + 1, updated_at = now() WHERE id = $1
         """)
 
@@ -140,10 +142,12 @@ struct AccountAdminStore: Sendable {
 
     private static let revoke = PostgresStatement<Void>(
         """
-        WITH role AS (DELETE FROM user_roles WHERE user_id = $1 AND role = $2)
+        WITH role AS (DELETE FROM user_roles WHERE user_id = $1 AND role = $2),
+        bar AS (UPDATE user_accounts SET creator_barred_at = now() WHERE user_id = $1 AND $2 = 'creator')
         UPDATE users SET is_creator = is_creator AND $2 <> 'creator', version = version + 1, updated_at = now() WHERE id = $1
         """)
 
+    /// Whoever loses the role of a creator so does not take it again by themselves.
     static func revoke(_ role: Role, from id: EntityID, in transaction: PostgresTransaction) async throws(PostgresError) {
         try await transaction.execute(revoke, [.uuid(id.rawValue), .text(role.rawValue)])
     }

@@ -9,13 +9,15 @@ import PostgresClient
 /// a second row, of kind `creator`.
 public struct AccountProfileService: Sendable {
     private let postgres: PostgresAccess
-    private let audit: any AuditTrail
+    private let secondFactor: SecondFactorService
     private let notice: CommitNotice
     private let timeout: Duration
 
-    public init(postgres: PostgresAccess, audit: any AuditTrail, notice: CommitNotice, timeout: Duration = .seconds(5)) {
+    public init(
+        postgres: PostgresAccess, secondFactor: SecondFactorService, notice: CommitNotice, timeout: Duration = .seconds(5)
+    ) {
         self.postgres = postgres
-        self.audit = audit
+        self.secondFactor = secondFactor
         self.notice = notice
         self.timeout = timeout
     }
@@ -44,7 +46,7 @@ public struct AccountProfileService: Sendable {
     ) async throws(Problem) -> OwnAccount {
         let id = account.id
         // The desk's work, which alone sees names that registrations hold.
-        let (changed, old): (Changed, String) = try await postgres.transaction(
+        let changed: Changed = try await postgres.transaction(
             as: .authenticator, within: timeout, refusals: AccountService.refusals
         ) { transaction in
             let current = try await AccountProfileStore.lock(id, in: transaction)
@@ -53,14 +55,16 @@ public struct AccountProfileService: Sendable {
             try await AccountStore.free(username, in: transaction)
             try await AccountProfileStore.rename(id, username, in: transaction)
             let announcements = try await AccountStore.announce(id, inBeats: true, in: transaction)
-            return ((try await AccountStore.own(id, in: transaction), announcements), current.username)
+            try await transaction.file(
+                Self.event("username_changed", account, caller, [.previous: current.username, .username: username]))
+            return (try await AccountStore.own(id, in: transaction), announcements)
         }
         await notice.committed(changed.announcements)
-        try await note("username_changed", account, caller, [.previous: old, .username: username])
         return changed.account
     }
 
-    /// Makes the account a creator; an account that is one stays as it is. Throws `storeUnavailable` or `overloaded`.
+    /// Makes the account a creator; an account that is one stays as it is. Throws `forbidden` where an admin took that role away;
+    /// `storeUnavailable` or `overloaded`.
     func becomeCreator(_ account: Account, caller: Caller) async throws(Problem) -> OwnAccount {
         let id = account.id
         let changed: Changed = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
@@ -68,36 +72,36 @@ public struct AccountProfileService: Sendable {
             if current.isCreator, account.roles.contains(.creator) { return (try await AccountStore.own(id, in: transaction), []) }
             try await AccountProfileStore.becomeCreator(id, in: transaction)
             let announcements = try await AccountStore.announce(id, in: transaction)
+            try await transaction.file(Self.event("became_creator", account, caller, [.role: Role.creator.rawValue]))
             return (try await AccountStore.own(id, in: transaction), announcements)
         }
         guard !changed.announcements.isEmpty else { return changed.account }
         await notice.committed(changed.announcements)
-        try await note("became_creator", account, caller, [.role: Role.creator.rawValue])
         return changed.account
     }
 
     /// Ends the account for good: nobody signs in with it or sees it any more, and name, address and everything else that says who it was
-    /// are gone. Orders and licences keep pointing at what is left. Throws `conflict` for the last admin; `storeUnavailable` or
-    /// `overloaded`.
-    func delete(_ account: Account, caller: Caller) async throws(Problem) {
+    /// are gone. Orders and licences keep pointing at what is left. Throws as `SecondFactorService.proveAnew` does; `conflict` for the
+    /// last admin.
+    func delete(_ account: Account, password: String, caller: Caller) async throws(Problem) {
+        try await secondFactor.proveAnew(account, password: password, caller: caller)
         let id = account.id
         let announcements = try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
             _ = try await AccountProfileStore.lock(id, in: transaction)
             try await AccountAdminStore.keepAnAdmin(without: id, in: transaction)
             try await AccountProfileStore.anonymise(id, in: transaction)
             try await AccountStore.endSessions(of: id, because: .deleted, in: transaction)
+            try await transaction.file(Self.event("account_deleted", account, caller, [:]))
             return try await AccountStore.announce(id, inBeats: true, in: transaction)
         }
         await notice.committed(announcements)
-        try await note("account_deleted", account, caller, [:])
     }
 
-    private func note(
+    private static func event(
         _ action: String, _ account: Account, _ caller: Caller, _ metadata: [AuditEvent.Detail: String]
-    ) async throws(Problem) {
-        try await audit.record(
-            AuditEvent(
-                action, .account, .notice, actor: account.id, target: AuditEvent.Target(kind: "user", id: account.id), caller: caller,
-                metadata: metadata))
+    ) -> AuditEvent {
+        AuditEvent(
+            action, .account, .notice, actor: account.id, target: AuditEvent.Target(kind: "user", id: account.id), caller: caller,
+            metadata: metadata)
     }
 }

@@ -41,11 +41,13 @@ public struct AccountRoutes: Sendable {
                 .toleratingDeadCredentials,
             .post("/api/auth/reset-password", .anyone, rate: .signIn) { call throws(Problem) in try await resetPassword(&call) }
                 .toleratingDeadCredentials,
-            .post("/api/auth/change-password", .signedIn, rate: .signIn) { call throws(Problem) in try await changePassword(&call) },
+            .post("/api/auth/change-password", .signedIn, rate: .signIn, idempotency: .ignored) { call throws(Problem) in
+                try await changePassword(&call)
+            },
             .put("/api/auth/email", .signedIn) { call throws(Problem) in try await changeEmail(&call) },
             .put("/api/users/me/username", .signedIn) { call throws(Problem) in try await rename(&call) },
             .post("/api/users/me/creator", .signedIn) { call throws(Problem) in try await becomeCreator(&call) },
-            .delete("/api/users/me", .signedIn) { call throws(Problem) in try await delete(&call) },
+            Route(.delete, "/api/users/me", .signedIn, rate: .signIn, body: .json) { call throws(Problem) in try await delete(&call) },
         ]
             + ["/api/auth/profile", "/api/auth/update-profile", "/api/users/me", "/api/users/profile"].map { path in
                 .put(path, .signedIn) { call throws(Problem) in try await changeProfile(&call) }
@@ -170,7 +172,10 @@ public struct AccountRoutes: Sendable {
 
     private func delete(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
-        try await profiles.delete(call.account(), caller: call.caller)
+        var input = try call.input(allowed: ["password"])
+        let password = input.text("password", 1...1024) ?? ""
+        try input.check()
+        try await profiles.delete(call.account(), password: password, caller: call.caller)
         return .signedOut
     }
 }

@@ -83,13 +83,14 @@ public final class AccountService: Sendable {
             username: registration.username, displayName: registration.displayName, passwordHash: hash)
         let entry = try await tools.postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
             let entry = try await enter(registration, as: id, waiting, in: transaction)
+            let (action, severity): (String, AuditEvent.Severity) =
+                entry.known == nil ? ("registered", .info) : ("registration_repeated", .notice)
+            try await transaction.file(Self.event(action, severity, entry.known ?? id, caller))
             crash(at: .registrationBeforeCommit)
             return entry
         }
         crash(at: .registrationAfterCommit)
         await tools.notice.committed(entry.changes)
-        let known = entry.known
-        try await note(known == nil ? "registered" : "registration_repeated", known == nil ? .info : .notice, known ?? id, caller)
         guard admitsUnverified else { return .mailed }
         return .signedIn(try await tools.sessions.open(id, caller: caller, proof: .other))
     }
@@ -137,8 +138,7 @@ public final class AccountService: Sendable {
     /// `invalidRequest` where the token is none (any more), `conflict` where the address has become another account's.
     func verifyAddress(_ text: String, caller: Caller) async throws(Problem) {
         guard let token = OpaqueToken(presented: text) else { throw EmailToken.invalid }
-        let (user, changes) = try await tools.postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) {
-            transaction in
+        let changes = try await tools.postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
             guard let proof = try await EmailTokenStore.use(token, .verify, in: transaction) else { throw EmailToken.invalid }
             let old = try await transaction.query(AccountStore.byIDLocked, [.uuid(proof.user.rawValue)]).first
             if let registration = proof.registration, old?.status == .pending {
@@ -149,10 +149,10 @@ public final class AccountService: Sendable {
             if let old, old.isEmailVerified, old.email.lowercased() != proof.email.lowercased() {
                 try await tools.mails.enqueue(.addressChanged(username: old.username), to: old.email, in: transaction)
             }
-            return (proof.user, try await AccountStore.announce(proof.user, in: transaction))
+            try await transaction.file(Self.event("email_verified", .info, proof.user, caller))
+            return try await AccountStore.announce(proof.user, in: transaction)
         }
         await tools.notice.committed(changes)
-        try await note("email_verified", .info, user, caller)
     }
 
     /// Sends another link to an address that waits to be verified. Answers alike, and after the same time, whatever there is. Throws
@@ -185,10 +185,10 @@ public final class AccountService: Sendable {
                 } else {
                     try await mailVerification(account.id, own.username, email: email.description, in: transaction)
                 }
+                try await transaction.file(Self.event("email_change_asked", .notice, account.id, caller))
             }
         }
         await tools.notice.committed([])
-        try await note("email_change_asked", .notice, account.id, caller)
     }
 
     // MARK: Passwords
@@ -221,10 +221,10 @@ public final class AccountService: Sendable {
             try await AccountStore.confirm(known.email, of: known.id, in: transaction)
             try await EmailTokenStore.withdraw(of: known.id, in: transaction)
             try await tools.mails.enqueue(.passwordChanged(username: known.username), to: known.email, in: transaction)
+            try await transaction.file(Self.event("password_reset", .notice, known.id, caller))
             return try await AccountStore.announce(known.id, in: transaction)
         }
         await tools.notice.committed(changes)
-        try await note("password_reset", .notice, proof.user, caller)
     }
 
     /// Sets a new password and ends every other session. Throws `invalidRequest` where the old one is wrong or the new one may not be
@@ -244,11 +244,11 @@ public final class AccountService: Sendable {
                 of: account.id, sparing: account.sessionID, because: .passwordChanged, in: transaction)
             // A link that somebody had mailed with the old password must not outlive it.
             try await EmailTokenStore.withdraw(of: account.id, in: transaction)
+            try await transaction.file(Self.event("password_changed", .notice, account.id, caller))
             guard let email = own.email else { return }
             try await tools.mails.enqueue(.passwordChanged(username: own.username), to: email, in: transaction)
         }
         await tools.notice.committed([])
-        try await note("password_changed", .notice, account.id, caller)
     }
 
     /// The hash that `password` was checked against. Guesses are counted per account, whoever makes them.
@@ -263,7 +263,7 @@ public final class AccountService: Sendable {
         } else {
             try await tools.hasher.verifyNothing(password)
         }
-        try await note("password_refused", .warning, account.id, caller)
+        try await tools.audit.record(Self.event("password_refused", .warning, account.id, caller))
         throw .invalid([.init(field, "is not the password of this account")])
     }
 
@@ -316,10 +316,11 @@ public final class AccountService: Sendable {
             in: transaction)
     }
 
-    private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {
-        try await tools.audit.record(
-            AuditEvent(
-                action, .account, severity, actor: action == "registration_repeated" ? nil : user,
-                target: AuditEvent.Target(kind: "user", id: user), caller: caller))
+    private static func event(
+        _ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller
+    ) -> AuditEvent {
+        AuditEvent(
+            action, .account, severity, actor: action == "registration_repeated" ? nil : user,
+            target: AuditEvent.Target(kind: "user", id: user), caller: caller)
     }
 }

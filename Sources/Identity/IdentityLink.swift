@@ -19,16 +19,14 @@ struct LinkedAccount: Sendable, Equatable {
 /// address that the issuer does not vouch for is not taken over either, and the answer is the same whether it is known here or not.
 public struct IdentityLinks: Sendable {
     private let store: IdentityLinkStore
-    private let audit: any AuditTrail
     private let notice: CommitNotice
     private let known: BatchLoader<IdentityKey, LinkedAccount>
 
     public init(
-        postgres: PostgresAccess, audit: any AuditTrail, notice: CommitNotice, observer: any Observer, timeout: Duration = .seconds(2)
+        postgres: PostgresAccess, notice: CommitNotice, observer: any Observer, timeout: Duration = .seconds(2)
     ) {
         let store = IdentityLinkStore(postgres: postgres, timeout: timeout)
         self.store = store
-        self.audit = audit
         self.notice = notice
         known = BatchLoader(kind: "identity", observer: observer) { keys throws(Problem) in try await store.accounts(keys) }
     }
@@ -40,9 +38,10 @@ public struct IdentityLinks: Sendable {
         // A first sight that another one outruns, of the identity, its address or its username, is one no more.
         for _ in 0..<Self.attempts {
             do throws(Problem) {
-                let outcome = try await store.firstSight(of: identity, usernames: UsernameChoice.candidates(for: identity))
+                let outcome = try await store.firstSight(of: identity, usernames: UsernameChoice.candidates(for: identity)) { outcome in
+                    Self.events(of: outcome, identity, caller)
+                }
                 if case .made(_, let changes) = outcome { await notice.committed(changes) }
-                try await note(outcome, identity, caller)
                 return try Self.inGoodStanding(outcome.account)
             } catch {
                 guard error == IdentityLinkStore.outrun else { throw error }
@@ -64,17 +63,18 @@ public struct IdentityLinks: Sendable {
     /// Joins `identity` to an account that asks for it. Throws `conflict` where it belongs to another one; `storeUnavailable` or
     /// `overloaded`.
     func link(_ identity: ForeignIdentity, to user: EntityID, caller: Caller) async throws(Problem) {
-        guard try await store.link(identity, to: user) else {
+        let event = Self.event("identity_linked", .notice, user, identity.key.issuer, caller)
+        guard try await store.link(identity, to: user, filing: event) else {
             throw Problem(.conflict, "This identity belongs to another account; sign in with it, and unlink it there first.")
         }
-        try await note("identity_linked", .notice, user, identity.key.issuer, caller)
     }
 
     /// Takes the identities at `issuer` from an account. Throws `notFound` where it has none there, `conflict` where nobody could sign in
     /// to the account afterwards; `storeUnavailable` or `overloaded`.
     func unlink(issuer: String, from account: Account, caller: Caller) async throws(Problem) {
-        switch try await store.unlink(issuer: issuer, from: account.id) {
-        case .done: try await note("identity_unlinked", .notice, account.id, issuer, caller)
+        let event = Self.event("identity_unlinked", .notice, account.id, issuer, caller)
+        switch try await store.unlink(issuer: issuer, from: account.id, filing: event) {
+        case .done: break
         case .nothingThere: throw .notFound("link")
         case .lastWayIn: throw Problem(.conflict, "This is the only way into the account; set a password or link another identity first.")
         }
@@ -83,23 +83,24 @@ public struct IdentityLinks: Sendable {
     /// The issuers at which an account has an identity.
     func issuers(of account: Account) async throws(Problem) -> Set<String> { try await store.issuers(of: account) }
 
-    private func note(_ outcome: IdentityLinkStore.FirstSight, _ identity: ForeignIdentity, _ caller: Caller?) async throws(Problem) {
+    private static func events(
+        of outcome: IdentityLinkStore.FirstSight, _ identity: ForeignIdentity, _ caller: Caller?
+    ) -> [AuditEvent] {
         switch outcome {
-        case .known: break
-        case .joined(let account): try await note("identity_linked", .notice, account.id, identity.key.issuer, caller, reason: "email")
-        case .made(let account, _): try await note("registered", .info, account.id, identity.key.issuer, caller)
+        case .known: []
+        case .joined(let account): [event("identity_linked", .notice, account.id, identity.key.issuer, caller, reason: "email")]
+        case .made(let account, _): [event("registered", .info, account.id, identity.key.issuer, caller)]
         }
     }
 
-    private func note(
+    private static func event(
         _ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ issuer: String, _ caller: Caller?, reason: String? = nil
-    ) async throws(Problem) {
+    ) -> AuditEvent {
         var metadata: [AuditEvent.Detail: String] = [.issuer: issuer]
         if let reason { metadata[.reason] = reason }
-        try await audit.record(
-            AuditEvent(
-                action, .account, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller,
-                metadata: metadata))
+        return AuditEvent(
+            action, .account, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller,
+            metadata: metadata)
     }
 }
 

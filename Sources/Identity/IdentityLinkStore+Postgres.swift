@@ -85,13 +85,24 @@ struct IdentityLinkStore: Sendable {
     private static let insertIdentity = PostgresStatement<Void>(
         "INSERT INTO user_identities (issuer, subject, user_id, email) VALUES ($1, $2, $3, $4)")
 
-    /// Finds, joins or makes the account of an identity in one transaction. Throws `outrun`; `accountSuspended` where the account that it
+    /// Finds, joins or makes the account of an identity in one transaction, and files what `events` makes of that. Throws `outrun`; `accountSuspended` where the account that it
     /// would be joined to is; `storeUnavailable` or `overloaded`.
-    func firstSight(of identity: ForeignIdentity, usernames: [String]) async throws(Problem) -> FirstSight {
+    func firstSight(
+        of identity: ForeignIdentity, usernames: [String], filing events: @Sendable (FirstSight) -> [AuditEvent]
+    ) async throws(Problem) -> FirstSight {
         try await postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
             // No closure of its own: Swift 6.3.1 miscompiles some that keep larger structures across an await.
-            try await Self.see(identity, usernames: usernames, in: transaction)
+            try await Self.see(identity, usernames: usernames, filing: events, in: transaction)
         }
+    }
+
+    private static func see(
+        _ identity: ForeignIdentity, usernames: [String], filing events: @Sendable (FirstSight) -> [AuditEvent],
+        in transaction: PostgresTransaction
+    ) async throws -> FirstSight {
+        let sight = try await see(identity, usernames: usernames, in: transaction)
+        try await transaction.file(events(sight))
+        return sight
     }
 
     private static func see(
@@ -153,16 +164,18 @@ struct IdentityLinkStore: Sendable {
         row throws(PostgresError) in EntityID(rawValue: try row.uuid(0))
     }
 
-    /// Joins an identity to an account; as often as it likes. False where it belongs to another account.
-    func link(_ identity: ForeignIdentity, to user: EntityID) async throws(Problem) -> Bool {
+    /// Joins an identity to an account, as often as it likes, and files `event`. False where it belongs to another account.
+    func link(_ identity: ForeignIdentity, to user: EntityID, filing event: AuditEvent) async throws(Problem) -> Bool {
         do throws(Problem) {
             return try await postgres.transaction(as: .authenticator, within: timeout, refusals: Self.refusals) { transaction in
-                try await Self.give(identity, to: user, in: transaction)
+                guard try await Self.give(identity, to: user, in: transaction) else { return false }
+                try await transaction.file(event)
+                return true
             }
         } catch {
             guard error == Self.outrun else { throw error }
             // The row is there by now, and says whose it is.
-            return try await link(identity, to: user)
+            return try await link(identity, to: user, filing: event)
         }
     }
 
@@ -189,14 +202,15 @@ struct IdentityLinkStore: Sendable {
     ) { row throws(PostgresError) in (try row.int64(0), try row.int64(1), try row.bool(2)) }
     private static let delete = PostgresStatement<Void>("DELETE FROM user_identities WHERE user_id = $1 AND issuer = $2")
 
-    /// Takes the identities at `issuer` from an account that has another way in.
-    func unlink(issuer: String, from user: EntityID) async throws(Problem) -> Unlinking {
+    /// Takes the identities at `issuer` from an account that has another way in, and files `event`.
+    func unlink(issuer: String, from user: EntityID, filing event: AuditEvent) async throws(Problem) -> Unlinking {
         let parameters: [PostgresValue] = [.uuid(user.rawValue), .text(issuer)]
         return try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
             try await transaction.execute(Self.lock, [.uuid(user.rawValue)])
             guard let ways = try await transaction.query(Self.ways, parameters).first, ways.here > 0 else { return .nothingThere }
             guard ways.elsewhere > 0 || ways.hasPassword else { return .lastWayIn }
             try await transaction.execute(Self.delete, parameters)
+            try await transaction.file(event)
             return .done
         }
     }

@@ -33,7 +33,9 @@ public struct OpenIDRoutes: Sendable {
             .post("\(path)/second-factor", .anyone, rate: .signIn) { call throws(Problem) in
                 try await finish(&call)
             }.toleratingDeadCredentials,
-            .post("\(path)/{provider}/link", .signedIn, rate: .signIn) { call throws(Problem) in try await link(&call) },
+            .post("\(path)/{provider}/link", .signedIn, rate: .signIn, idempotency: .ignored) { call throws(Problem) in
+                try await link(&call)
+            },
             .delete("\(path)/{provider}/link", .signedIn) { call throws(Problem) in try await unlink(&call) },
         ]
     }

@@ -79,12 +79,11 @@ public final class OpenIDSignIn: Sendable {
         return url
     }
 
-    /// The same for a link to `account`. Takes the password of an account that has one, since a stolen access token alone must not
-    /// change how its account is entered (OWASP ASVS 5.0, 7.5.1): `invalidRequest` where it is wrong, `rateLimited` after too many.
+    /// The same for a link to `account`. Throws as `SecondFactorService.proveAnew` does.
     func departToLink(
         _ name: String, to account: Account, password: String, returnTo: String?, browser: OpenIDBrowser, caller: Caller
     ) async throws(Problem) -> String {
-        try await tools.secondFactor.checkPassword(password, of: account.id, caller: caller)
+        try await tools.secondFactor.proveAnew(account, password: password, caller: caller)
         return try await depart(
             to: name, returnTo: returnTo, linking: OpenIDLinking(user: account.id, session: account.sessionID), browser: browser)
     }

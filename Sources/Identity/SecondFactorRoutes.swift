@@ -21,8 +21,8 @@ public struct SecondFactorRoutes: Sendable {
         let path = "/api/auth/second-factor"
         return [
             .get(path, .signedIn) { call throws(Problem) in try await status(&call) },
-            .post(path, .signedIn, rate: .signIn) { call throws(Problem) in try await enrol(&call) },
-            .post("\(path)/confirm", .signedIn, rate: .signIn) { call throws(Problem) in try await confirm(&call) },
+            .post(path, .signedIn, rate: .signIn, idempotency: .ignored) { call throws(Problem) in try await enrol(&call) },
+            .post("\(path)/confirm", .signedIn, rate: .signIn, idempotency: .ignored) { call throws(Problem) in try await confirm(&call) },
             Route(.delete, path, .signedIn, rate: .signIn, body: .json) { call throws(Problem) in try await remove(&call) },
         ]
     }

@@ -42,8 +42,8 @@ public struct SecondFactorService: Sendable {
         try await limiter.admit(.signIn, subject: "code:\(user)")
         guard standing.isConfirmed, let secret = try open(standing.sealedSecret, of: user) else { return false }
         if let recovery = RecoveryCode(presented: code) {
-            guard try await store.use(recovery, of: user) else { return try await refused(user, caller) }
-            try await note("recovery_code_used", .warning, user, caller)
+            let event = Self.event("recovery_code_used", .warning, user, caller)
+            guard try await store.use(recovery, of: user, filing: event) else { return try await refused(user, caller) }
             return true
         }
         guard let step = secret.step(of: code, at: .now, after: nil), try await store.use(step: step, of: user) else {
@@ -67,11 +67,11 @@ public struct SecondFactorService: Sendable {
         let uri: String
     }
 
-    /// A new secret, which counts for nothing until `confirm`. Throws `invalid` where `password` is not that of an account that has one;
-    /// `conflict` where there is a second factor already; `rateLimited`, `storeUnavailable` or `overloaded`.
+    /// A new secret, which counts for nothing until `confirm`. Throws as `proveAnew` does; `conflict` where there is a second factor
+    /// already.
     func enrol(_ account: Account, password: String, caller: Caller) async throws(Problem) -> Enrolment {
         let standing = try await store.standing(of: account.id)
-        try await check(password, account.id, standing, caller)
+        try await check(password, account, standing, caller)
         let code = TimeBasedCode()
         let sealed: [UInt8]
         do throws(Seal.OpenError) { sealed = try seal.seal(code.secret, at: account.id.description) } catch { throw unexpected(error) }
@@ -95,24 +95,23 @@ public struct SecondFactorService: Sendable {
             throw .invalid([.init("code", "is not what the app shows now; check the clock of its device")])
         }
         let codes = RecoveryCode.makeAll()
-        guard try await store.confirm(account.id, sealedSecret: sealed, step: step, codes: codes, session: account.sessionID) else {
-            throw nothing
-        }
-        try await note("second_factor_enabled", .notice, account.id, caller)
+        let isConfirmed = try await store.confirm(
+            account.id, sealedSecret: sealed, step: step, codes: codes, session: account.sessionID,
+            filing: Self.event("second_factor_enabled", .notice, account.id, caller))
+        guard isConfirmed else { throw nothing }
         return codes
     }
 
-    /// Turns the second factor off. Takes the password, of an account that has one, and a code. Throws `invalid` where either is wrong,
-    /// `conflict` where there is no second factor; `rateLimited`, `storeUnavailable` or `overloaded`.
+    /// Turns the second factor off. Takes what `proveAnew` takes, and a code. Throws as that does; `invalid` where the code is wrong,
+    /// `conflict` where there is no second factor.
     func remove(_ account: Account, password: String, code: String, caller: Caller) async throws(Problem) {
         let standing = try await store.standing(of: account.id)
         guard standing.isConfirmed else { throw Problem(.conflict, "This account has no second factor.") }
-        try await check(password, account.id, standing, caller)
+        try await check(password, account, standing, caller)
         guard try await spend(code, of: account.id, standing, caller) else {
             throw .invalid([.init("code", "is wrong, or was used before")])
         }
-        try await store.remove(account.id)
-        try await note("second_factor_disabled", .warning, account.id, caller)
+        try await store.remove(account.id, filing: Self.event("second_factor_disabled", .warning, account.id, caller))
     }
 
     /// Whether signing in to the account takes a code. Throws `storeUnavailable` or `overloaded`.
@@ -126,19 +125,29 @@ public struct SecondFactorService: Sendable {
 
     // MARK: What all of it needs
 
-    /// Before whatever changes how an account proves itself: a stolen access token alone must not (OWASP ASVS 5.0, 7.5.1). Throws
-    /// `invalid` where `password` is not that of an account that has one; `rateLimited`, `storeUnavailable` or `overloaded`.
-    func checkPassword(_ password: String, of user: EntityID, caller: Caller) async throws(Problem) {
-        try await check(password, user, try await store.standing(of: user), caller)
+    /// Before whatever changes how an account proves itself, or ends it: a stolen access token alone must not (OWASP ASVS 5.0, 7.5.1).
+    /// An account without a password has signed in elsewhere within the last quarter of an hour instead. Throws `invalid` where
+    /// `password` is not that of an account that has one, `forbidden` where the sign-in is older; `rateLimited`, `storeUnavailable` or
+    /// `overloaded`.
+    func proveAnew(_ account: Account, password: String, caller: Caller) async throws(Problem) {
+        try await check(password, account, try await store.standing(of: account.id), caller)
     }
 
+    /// How long a sign-in proves its account, where there is no password to ask for.
+    static let recent = Duration.seconds(15 * 60)
+
     private func check(
-        _ password: String, _ user: EntityID, _ standing: SecondFactorStore.Standing, _ caller: Caller
+        _ password: String, _ account: Account, _ standing: SecondFactorStore.Standing, _ caller: Caller
     ) async throws(Problem) {
-        guard let hash = standing.passwordHash else { return }
-        try await limiter.admit(.signIn, subject: "password:\(user)")
+        guard let hash = standing.passwordHash else {
+            guard let session = account.sessionID, try await store.isSession(session, of: account.id, openedWithin: Self.recent) else {
+                throw Problem(.forbidden, "This account has no password: sign in again, and do this within 15 minutes.")
+            }
+            return
+        }
+        try await limiter.admit(.signIn, subject: "password:\(account.id)")
         guard try await hasher.verify(password, against: hash).matches else {
-            try await note("password_refused", .warning, user, caller)
+            try await note("password_refused", .warning, account.id, caller)
             throw .invalid([.init("password", "is not the password of this account")])
         }
     }
@@ -159,7 +168,12 @@ public struct SecondFactorService: Sendable {
     }
 
     private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {
-        try await audit.record(
-            AuditEvent(action, .signIn, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller))
+        try await audit.record(Self.event(action, severity, user, caller))
+    }
+
+    private static func event(
+        _ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller
+    ) -> AuditEvent {
+        AuditEvent(action, .signIn, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller)
     }
 }

@@ -41,6 +41,17 @@ struct SecondFactorStore: Sendable {
         return standing
     }
 
+    private static let isRecent = PostgresStatement<Bool>(
+        "SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND created_at > now() - make_interval(secs => $3))"
+    ) { row throws(PostgresError) in try row.bool(0) }
+
+    /// Whether the account signed in to this session no longer ago than `limit`. Refreshing it does not make it younger.
+    func isSession(_ session: EntityID, of user: EntityID, openedWithin limit: Duration) async throws(Problem) -> Bool {
+        try await postgres.rows(
+            Self.isRecent, [.uuid(session.rawValue), .uuid(user.rawValue), .double(limit.inSeconds)], as: .authenticator, within: timeout
+        ).first ?? false
+    }
+
     private static let enrol = PostgresStatement<Bool>(
         """
         INSERT INTO one_time_secrets (user_id, sealed) VALUES ($1, $2)
@@ -71,17 +82,17 @@ struct SecondFactorStore: Sendable {
         """
     ) { row throws(PostgresError) in try row.bool(0) }
 
-    /// Confirms the secret by the step of its first code, keeps the recovery codes, and notes the factor for `session`. False where
-    /// another secret has taken its place or it is confirmed already.
+    /// Confirms the secret by the step of its first code, keeps the recovery codes, notes the factor for `session`, and files `event`.
+    /// False where another secret has taken its place or it is confirmed already.
     func confirm(
-        _ user: EntityID, sealedSecret: [UInt8], step: Int64, codes: [RecoveryCode], session: EntityID?
+        _ user: EntityID, sealedSecret: [UInt8], step: Int64, codes: [RecoveryCode], session: EntityID?, filing event: AuditEvent
     ) async throws(Problem) -> Bool {
         try await !postgres.rows(
             Self.confirm,
             [
                 .uuid(user.rawValue), .bytes(sealedSecret), .int64(step), .byteStrings(codes.map(\.digest)),
                 session.map { .uuid($0.rawValue) } ?? .null,
-            ], as: .authenticator, within: timeout
+            ], as: .authenticator, within: timeout, filing: { $0.map { _ in event } }
         ).isEmpty
     }
 
@@ -100,23 +111,28 @@ struct SecondFactorStore: Sendable {
         "UPDATE recovery_codes SET used_at = now() WHERE user_id = $1 AND digest = $2 AND used_at IS NULL RETURNING true"
     ) { row throws(PostgresError) in try row.bool(0) }
 
-    /// Spends a recovery code. False where the account has no such code left.
-    func use(_ code: RecoveryCode, of user: EntityID) async throws(Problem) -> Bool {
-        try await !postgres.rows(Self.useCode, [.uuid(user.rawValue), .bytes(code.digest)], as: .authenticator, within: timeout).isEmpty
+    /// Spends a recovery code, and files `event`. False where the account has no such code left.
+    func use(_ code: RecoveryCode, of user: EntityID, filing event: AuditEvent) async throws(Problem) -> Bool {
+        try await !postgres.rows(
+            Self.useCode, [.uuid(user.rawValue), .bytes(code.digest)], as: .authenticator, within: timeout,
+            filing: { $0.map { _ in event } }
+        ).isEmpty
     }
 
-    private static let remove = PostgresStatement<Void>(
+    private static let remove = PostgresStatement<Bool>(
         """
         WITH codes AS (
             DELETE FROM recovery_codes WHERE user_id = $1
         ), proven AS (
             UPDATE sessions SET second_factor_at = NULL WHERE user_id = $1 AND second_factor_at IS NOT NULL
         )
-        DELETE FROM one_time_secrets WHERE user_id = $1
-        """)
+        DELETE FROM one_time_secrets WHERE user_id = $1 RETURNING true
+        """
+    ) { row throws(PostgresError) in try row.bool(0) }
 
-    /// Forgets the secret and its recovery codes, and that any session has shown them.
-    func remove(_ user: EntityID) async throws(Problem) {
-        _ = try await postgres.rows(Self.remove, [.uuid(user.rawValue)], as: .authenticator, within: timeout)
+    /// Forgets the secret and its recovery codes, and that any session has shown them, and files `event`.
+    func remove(_ user: EntityID, filing event: AuditEvent) async throws(Problem) {
+        _ = try await postgres.rows(
+            Self.remove, [.uuid(user.rawValue)], as: .authenticator, within: timeout, filing: { $0.map { _ in event } })
     }
 }

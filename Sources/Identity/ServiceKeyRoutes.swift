@@ -19,7 +19,7 @@ public struct ServiceKeyRoutes: Sendable {
     public var routes: [Route] {
         [
             .get("/api/admin/service-keys", .role(.admin)) { call throws(Problem) in try await list(&call) },
-            .post("/api/admin/service-keys", .role(.admin)) { call throws(Problem) in try await create(&call) },
+            .post("/api/admin/service-keys", .role(.admin), idempotency: .ignored) { call throws(Problem) in try await create(&call) },
             .delete("/api/admin/service-keys/{id}", .role(.admin)) { call throws(Problem) in try await revoke(&call) },
         ]
     }

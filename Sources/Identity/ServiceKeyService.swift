@@ -6,13 +6,11 @@ import DataPlane
 /// request on.
 public final class ServiceKeyService: Sendable {
     private let store: ServiceKeyStore
-    private let audit: any AuditTrail
     private let access: BatchLoader<[UInt8], ServiceAccess>
 
-    public init(postgres: PostgresAccess, audit: any AuditTrail, observer: any Observer, timeout: Duration = .seconds(2)) {
+    public init(postgres: PostgresAccess, observer: any Observer, timeout: Duration = .seconds(2)) {
         let store = ServiceKeyStore(postgres: postgres, timeout: timeout)
         self.store = store
-        self.audit = audit
         access = BatchLoader(kind: "service_key", observer: observer) { digests throws(Problem) in try await store.use(digests) }
     }
 
@@ -32,21 +30,22 @@ public final class ServiceKeyService: Sendable {
     /// Makes a key and answers its secret, which is nowhere else. Throws `storeUnavailable` or `overloaded`.
     func create(_ order: ServiceKeyOrder, by admin: Account?, caller: Caller?) async throws(Problem) -> (key: ServiceKey, secret: String) {
         let secret = ServiceKeySecret()
-        let key = try await store.create(.now, order, digest: secret.digest, creator: admin)
-        try await audit.record(
-            AuditEvent(
-                "service_key_created", .key, .notice, actor: admin?.id, target: .init(kind: "service_key", id: key.id), caller: caller,
-                metadata: [.name: key.name, .scopes: key.scopes.map(\.rawValue).sorted().joined(separator: " ")]))
+        let id = EntityID.now
+        let event = AuditEvent(
+            "service_key_created", .key, .notice, actor: admin?.id, target: .init(kind: "service_key", id: id), caller: caller,
+            metadata: [.name: order.name, .scopes: order.scopes.map(\.rawValue).sorted().joined(separator: " ")])
+        let key = try await store.create(id, order, digest: secret.digest, creator: admin, filing: event)
         return (key, secret.text)
     }
 
     /// Throws `notFound` where there is no such key, or none any more; `storeUnavailable` or `overloaded`.
     func revoke(_ id: EntityID, by admin: Account, caller: Caller) async throws(Problem) {
-        guard let name = try await store.revoke(id, by: admin) else { throw .notFound("service key") }
-        try await audit.record(
+        let isRevoked = try await store.revoke(id, by: admin) { name in
             AuditEvent(
                 "service_key_revoked", .key, .notice, actor: admin.id, target: .init(kind: "service_key", id: id), caller: caller,
-                metadata: [.name: name]))
+                metadata: [.name: name])
+        }
+        guard isRevoked else { throw .notFound("service key") }
     }
 
     /// One page of keys, the newest first, with those that are revoked or expired.

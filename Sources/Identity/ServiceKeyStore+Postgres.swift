@@ -58,14 +58,17 @@ struct ServiceKeyStore: Sendable {
         """
     ) { row throws(PostgresError) in try read(row) }
 
-    /// Makes a key. `creator` is nil on the command line.
-    func create(_ id: EntityID, _ order: ServiceKeyOrder, digest: [UInt8], creator: Account?) async throws(Problem) -> ServiceKey {
+    /// Makes a key, and files `event`. `creator` is nil on the command line.
+    func create(
+        _ id: EntityID, _ order: ServiceKeyOrder, digest: [UInt8], creator: Account?, filing event: AuditEvent
+    ) async throws(Problem) -> ServiceKey {
         let rows = try await postgres.rows(
             Self.insert,
             [
                 .uuid(id.rawValue), .text(order.name), .bytes(digest), .texts(order.scopes.map(\.rawValue).sorted()),
                 creator.map { .uuid($0.id.rawValue) } ?? .null, order.expiresAt.map { .timestamp($0.microseconds) } ?? .null,
-            ], as: creator.map { PostgresSettings(.account($0)) } ?? .system, within: timeout)
+            ], as: creator.map { PostgresSettings(.account($0)) } ?? .system, within: timeout,
+            filing: { _ in [event] })
         guard let key = rows.first else { throw .forbidden }
         return key
     }
@@ -101,8 +104,12 @@ struct ServiceKeyStore: Sendable {
         "UPDATE service_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING name"
     ) { row throws(PostgresError) in try row.text(0) }
 
-    /// Revokes a key, and answers its name. Nil where there is no such key, or none any more.
-    func revoke(_ id: EntityID, by admin: Account) async throws(Problem) -> String? {
-        try await postgres.rows(Self.revoke, [.uuid(id.rawValue)], as: PostgresSettings(.account(admin)), within: timeout).first
+    /// Revokes a key, and files what `event` makes of its name. False where there is no such key, or none any more.
+    func revoke(
+        _ id: EntityID, by admin: Account, filing event: @Sendable (String) -> AuditEvent
+    ) async throws(Problem) -> Bool {
+        try await !postgres.rows(
+            Self.revoke, [.uuid(id.rawValue)], as: PostgresSettings(.account(admin)), within: timeout, filing: { $0.map(event) }
+        ).isEmpty
     }
 }

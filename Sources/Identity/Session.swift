@@ -43,8 +43,8 @@ public struct SessionLifetimes: Sendable {
     public var idle = Duration.seconds(30 * 86_400)
     /// A session ends so long after it was opened, whatever is done with it.
     public var absolute = Duration.seconds(90 * 86_400)
-    /// For so long the parent of a refresh token may be shown again without harm to the tokens that it gave before: tabs that refresh
-    /// together. See `RefreshVerdict`.
+    /// For so long whoever shows the parent of a refresh token again gets that very token: tabs that refresh together. See
+    /// `RefreshVerdict`.
     public var together = Duration.seconds(10)
 
     public init() {}
@@ -84,10 +84,9 @@ struct SignedIn: Sendable, CustomStringConvertible, CustomReflectable {
 
 /// What a refresh token is shown for.
 ///
-/// A token is used once, and gives a child. A client that lost the answer, and tabs that refresh together, show the parent of a token
-/// that has not been used: they get one more child. A token whose child has been used is in the wrong hands, or its child is, and
-/// nobody can tell which (RFC 9700 §4.14.2): the session ends. So does it when a child is shown that was given up for another one,
-/// because its parent came back later than tabs do: two who take turns with one token are found out.
+/// A token is used once, and gives a child. Tabs that refresh together show the parent of a token that was made only just now: they get
+/// that one too. A client that lost the answer shows it later, and gets another child in its place. A token whose child has been used is in the wrong hands, or its child is, and
+/// nobody can tell which (RFC 9700 §4.14.2): the session ends. So does it when a child is shown that was given up for another one: two who take turns with one token are found out.
 enum RefreshVerdict: Sendable, Hashable {
     /// First use.
     case rotate

@@ -9,17 +9,15 @@ public struct SessionService: Sendable {
     private let store: SessionStore
     private let accounts: AccountStore
     private let tokens: AccessTokens
-    private let audit: any AuditTrail
     private let lifetimes: SessionLifetimes
 
     public init(
-        postgres: PostgresAccess, tokens: AccessTokens, audit: any AuditTrail, lifetimes: SessionLifetimes = SessionLifetimes(),
+        postgres: PostgresAccess, tokens: AccessTokens, secret: IdentitySecret, lifetimes: SessionLifetimes = SessionLifetimes(),
         timeout: Duration = .seconds(2)
     ) {
-        store = SessionStore(postgres: postgres, timeout: timeout, lifetimes: lifetimes)
+        store = SessionStore(postgres: postgres, timeout: timeout, lifetimes: lifetimes, successorKey: secret.successorKey)
         accounts = AccountStore(postgres: postgres, timeout: timeout)
         self.tokens = tokens
-        self.audit = audit
         self.lifetimes = lifetimes
     }
 
@@ -56,8 +54,7 @@ public struct SessionService: Sendable {
     /// session has ended, and stays so. `accountSuspended`; `storeUnavailable` or `overloaded`: then it can be shown again.
     func refresh(_ text: String, caller: Caller) async throws(Problem) -> SignedIn {
         guard let shown = OpaqueToken(presented: text) else { throw Self.ended }
-        let new = OpaqueToken()
-        guard let state = try await store.refresh(shown, with: new, caller: caller) else { throw Self.ended }
+        guard let (state, new) = try await store.refresh(shown, caller: caller) else { throw Self.ended }
         crash(at: .refreshAfterRotation)
         switch state.verdict {
         case .rotate, .again:
@@ -65,13 +62,7 @@ public struct SessionService: Sendable {
             guard state.status != .deleted else { throw Self.ended }
             let account = try await accounts.own(state.user, as: .authenticator)
             return try await signedIn(account, session: state.sessionID, refreshToken: new)
-        case .reused:
-            try await audit.record(
-                AuditEvent(
-                    "refresh_token_reused", .session, .critical, actor: state.user,
-                    target: AuditEvent.Target(kind: "session", id: state.sessionID), caller: caller))
-            throw Self.ended
-        case .ended: throw Self.ended
+        case .reused, .ended: throw Self.ended
         }
     }
 
@@ -86,40 +77,39 @@ public struct SessionService: Sendable {
         if account == nil, text == nil { throw .unauthenticated }
         if let account {
             if let id = account.sessionID {
-                let ended = try await store.end(id, sparing: nil, of: account, because: .logout)
-                try await note("logged_out", ended, of: account.id, caller)
+                try await store.end(id, sparing: nil, of: account, because: .logout) { ended in
+                    ended.map { Self.event("logged_out", $0, of: account.id, caller) }
+                }
             } else if text == nil {
                 throw Problem(.conflict, "This token is another issuer's; sign out there.")
             }
         }
-        guard let text, let token = OpaqueToken(presented: text), let ended = try await store.end(holding: token, because: .logout) else {
-            return
-        }
-        try await note("logged_out", [ended.session], of: ended.user, caller)
+        guard let text, let token = OpaqueToken(presented: text) else { return }
+        try await store.end(holding: token, because: .logout) { session, user in Self.event("logged_out", session, of: user, caller) }
     }
 
     /// Ends one session of the account. Throws `notFound` where it has none such that lives; `storeUnavailable` or `overloaded`.
     func end(_ id: EntityID, of account: Account, caller: Caller) async throws(Problem) {
-        let ended = try await store.end(id, sparing: nil, of: account, because: .chosen)
+        let ended = try await store.end(id, sparing: nil, of: account, because: .chosen) { ended in
+            ended.map { Self.event("session_revoked", $0, of: account.id, caller) }
+        }
         guard !ended.isEmpty else { throw .notFound("session") }
-        try await note("session_revoked", ended, of: account.id, caller)
     }
 
     /// Ends every session of the account, or every other than the one that it acts in. Throws `storeUnavailable` or `overloaded`.
     func endAll(sparingCurrent: Bool, of account: Account, caller: Caller) async throws(Problem) {
-        let ended = try await store.end(nil, sparing: sparingCurrent ? account.sessionID : nil, of: account, because: .chosen)
-        guard !ended.isEmpty else { return }
-        try await audit.record(
-            AuditEvent(
-                "sessions_revoked", .session, actor: account.id, target: AuditEvent.Target(kind: "user", id: account.id), caller: caller,
-                metadata: [.count: String(ended.count)]))
+        try await store.end(nil, sparing: sparingCurrent ? account.sessionID : nil, of: account, because: .chosen) { ended in
+            guard !ended.isEmpty else { return [] }
+            return [
+                AuditEvent(
+                    "sessions_revoked", .session, actor: account.id, target: AuditEvent.Target(kind: "user", id: account.id),
+                    caller: caller, metadata: [.count: String(ended.count)])
+            ]
+        }
     }
 
-    private func note(_ action: String, _ sessions: [EntityID], of user: EntityID, _ caller: Caller) async throws(Problem) {
-        for id in sessions {
-            try await audit.record(
-                AuditEvent(action, .session, actor: user, target: AuditEvent.Target(kind: "session", id: id), caller: caller))
-        }
+    private static func event(_ action: String, _ session: EntityID, of user: EntityID, _ caller: Caller) -> AuditEvent {
+        AuditEvent(action, .session, actor: user, target: AuditEvent.Target(kind: "session", id: session), caller: caller)
     }
 
     // MARK: Looking

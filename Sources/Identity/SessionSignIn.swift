@@ -1,6 +1,7 @@
 import Contract
 import Credentials
 import DataPlane
+import Mail
 import PostgresClient
 
 /// Sign-in with e-mail address and password.
@@ -46,7 +47,8 @@ public struct PasswordSignIn: Sendable {
     /// attempts for one address, `storeUnavailable` or `overloaded`.
     func signIn(_ attempt: Attempt, caller: Caller) async throws(Problem) -> SignedIn {
         try await limiter.admit(.signIn, subject: "email:\(attempt.email.lowercased())")
-        let known = try await store.find(email: attempt.email)
+        // What is no address is nobody's, whatever Postgres takes it for in lower case.
+        let known = EmailAddress(attempt.email) == nil ? nil : try await store.find(email: attempt.email)
         let verdict: PasswordHasher.Verdict?
         if let hash = known?.passwordHash {
             verdict = try await hasher.verify(attempt.password, against: hash)

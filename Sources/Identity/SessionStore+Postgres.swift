@@ -8,6 +8,7 @@ struct SessionStore: Sendable {
     let postgres: PostgresAccess
     let timeout: Duration
     let lifetimes: SessionLifetimes
+    let successorKey: SuccessorKey
 
     // MARK: Opening
 
@@ -63,6 +64,8 @@ struct SessionStore: Sendable {
         let verdict: RefreshVerdict
         let generation: Int32
         let status: AccountStatus
+        /// What the token was derived with that took its place only just now, and waits to be used; nil where there is no such token.
+        let salt: [UInt8]?
     }
 
     // One refresh of a session after the other: what a statement after this one reads is true until COMMIT.
@@ -78,7 +81,12 @@ struct SessionStore: Sendable {
                EXISTS (SELECT FROM refresh_tokens child
                        JOIN refresh_tokens grandchild ON grandchild.session_id = sessions.id
                             AND grandchild.generation = token.generation + 2 AND grandchild.parent = child.digest
-                       WHERE child.session_id = sessions.id AND child.generation = token.generation + 1 AND child.parent = token.digest)
+                       WHERE child.session_id = sessions.id AND child.generation = token.generation + 1 AND child.parent = token.digest),
+               CASE WHEN EXISTS (
+                   SELECT FROM refresh_tokens child
+                   WHERE child.session_id = sessions.id AND child.generation = token.generation + 1 AND child.parent = token.digest
+                       AND child.used_at IS NULL AND child.created_at > now() - make_interval(secs => $2))
+               THEN token.successor_salt END
         FROM refresh_tokens token JOIN sessions ON sessions.id = token.session_id JOIN users ON users.id = sessions.user_id
         WHERE token.digest = $1
         """
@@ -87,20 +95,21 @@ struct SessionStore: Sendable {
             sessionID: EntityID(rawValue: try row.uuid(0)), user: EntityID(rawValue: try row.uuid(1)),
             verdict: RefreshVerdict(
                 isLive: try row.bool(4), isUsed: try row.bool(5), hasChild: try row.bool(6), hasGrandchild: try row.bool(7)),
-            generation: try row.int32(2), status: AccountStatus(rawValue: try row.text(3)) ?? .suspended)
+            generation: try row.int32(2), status: AccountStatus(rawValue: try row.text(3)) ?? .suspended,
+            salt: try row.bytesOrNil(8))
     }
 
     private static let rotate = PostgresStatement<Void>(
         """
         WITH used AS (
-            UPDATE refresh_tokens SET used_at = now()
-            WHERE used_at IS NULL AND session_id = $2
-              AND (digest = $1 OR (parent = $1 AND generation = $3 AND created_at < now() - make_interval(secs => $6)))
+            UPDATE refresh_tokens
+            SET used_at = coalesce(used_at, now()), successor_salt = CASE WHEN digest = $1 THEN $8::bytea ELSE successor_salt END
+            WHERE session_id = $2 AND (digest = $1 OR (used_at IS NULL AND parent = $1 AND generation = $3))
         ), expired AS (
             DELETE FROM refresh_tokens WHERE digest IN (
                 SELECT digest FROM refresh_tokens WHERE expires_at < now() ORDER BY expires_at LIMIT 3 FOR UPDATE SKIP LOCKED)
         ), session AS (
-            UPDATE sessions SET last_used_at = now(), user_agent = $7, address = $8 WHERE id = $2 RETURNING id, expires_at
+            UPDATE sessions SET last_used_at = now(), user_agent = $6, address = $7 WHERE id = $2 RETURNING id, expires_at
         )
         INSERT INTO refresh_tokens (digest, session_id, parent, generation, expires_at)
         SELECT $4, id, $1, $3, least(expires_at, now() + make_interval(secs => $5)) FROM session
@@ -109,29 +118,39 @@ struct SessionStore: Sendable {
     private static let end = PostgresStatement<Void>(
         "UPDATE sessions SET revoked_at = now(), revoked_reason = $2 WHERE id = $1 AND revoked_at IS NULL")
 
-    /// Puts `new` in the place of the token that was shown, or ends the session where that one had been used before; both are
-    /// committed. Nil where there is no such token.
-    func refresh(_ shown: OpaqueToken, with new: OpaqueToken, caller: Caller) async throws(Problem) -> Shown? {
+    /// Puts another token in the place of the one that was shown, unless that was done only just now; or ends the session where that one
+    /// had been used before, which is filed. Both are committed. Nil where there is no such token.
+    func refresh(_ shown: OpaqueToken, caller: Caller) async throws(Problem) -> (state: Shown, token: OpaqueToken)? {
+        let salt = RandomBytes.make(32)
+        let new = OpaqueToken(after: shown, salt: salt, key: successorKey)
         // Swift 6.3.1 miscompiles some closures that keep larger structures across an await; arrays are none.
         let asked = [PostgresValue.bytes(shown.digest)]
+        let together = PostgresValue.double(lifetimes.together.inSeconds)
         let replacement: [PostgresValue] = [
-            .bytes(new.digest), .double(lifetimes.idle.inSeconds), .double(lifetimes.together.inSeconds), .text(caller.userAgent),
-            .text(caller.address.description),
+            .bytes(new.digest), .double(lifetimes.idle.inSeconds), .text(caller.userAgent), .text(caller.address.description), .bytes(salt),
         ]
-        return try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
+        let found = try await postgres.transaction(as: .authenticator, within: timeout) { transaction -> Shown? in
             try await transaction.execute(Self.lock, asked)
-            guard let state = try await transaction.query(Self.state, asked).first else { return nil }
+            guard let state = try await transaction.query(Self.state, asked + [together]).first else { return nil }
             switch state.verdict {
+            case .again where state.salt != nil: break
             case .rotate, .again:
                 guard state.status == .active || state.status == .pending else { break }
                 try await transaction.execute(
                     Self.rotate, asked + [.uuid(state.sessionID.rawValue), .int32(state.generation + 1)] + replacement)
             case .reused:
                 try await transaction.execute(Self.end, [.uuid(state.sessionID.rawValue), .text(RevocationReason.reuse.rawValue)])
+                try await transaction.file(
+                    AuditEvent(
+                        "refresh_token_reused", .session, .critical, actor: state.user,
+                        target: AuditEvent.Target(kind: "session", id: state.sessionID), caller: caller))
             case .ended: break
             }
             return state
         }
+        guard let found else { return nil }
+        guard found.verdict == .again, let salt = found.salt else { return (found, new) }
+        return (found, OpaqueToken(after: shown, salt: salt, key: successorKey))
     }
 
     // MARK: Ending
@@ -144,11 +163,13 @@ struct SessionStore: Sendable {
         """
     ) { row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), EntityID(rawValue: try row.uuid(1))) }
 
-    /// Ends the session that a refresh token belongs to, used or not. Nil where there is none that lives.
-    func end(holding token: OpaqueToken, because reason: RevocationReason) async throws(Problem) -> (session: EntityID, user: EntityID)? {
-        try await postgres.rows(
-            Self.endByToken, [.bytes(token.digest), .text(reason.rawValue)], as: .authenticator, within: timeout
-        ).first
+    /// Ends the session that a refresh token belongs to, used or not, if it lives, and files what `event` makes of it and its account.
+    func end(
+        holding token: OpaqueToken, because reason: RevocationReason, filing event: @Sendable (EntityID, EntityID) -> AuditEvent
+    ) async throws(Problem) {
+        _ = try await postgres.rows(
+            Self.endByToken, [.bytes(token.digest), .text(reason.rawValue)], as: .authenticator, within: timeout,
+            filing: { $0.map { event($0.0, $0.1) } })
     }
 
     private static let endOwn = PostgresStatement<EntityID>(
@@ -158,16 +179,19 @@ struct SessionStore: Sendable {
         """
     ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
 
-    /// Ends sessions of the account that asks: `id` or all, but not `spared`. Answers those that it ended.
+    /// Ends sessions of the account that asks: `id` or all, but not `spared`, and files what `events` makes of them. Answers those that it
+    /// ended.
+    @discardableResult
     func end(
-        _ id: EntityID?, sparing spared: EntityID?, of account: Account, because reason: RevocationReason
+        _ id: EntityID?, sparing spared: EntityID?, of account: Account, because reason: RevocationReason,
+        filing events: @Sendable ([EntityID]) -> [AuditEvent]
     ) async throws(Problem) -> [EntityID] {
         try await postgres.rows(
             Self.endOwn,
             [
                 .uuid(account.id.rawValue), id.map { .uuid($0.rawValue) } ?? .null, .text(reason.rawValue),
                 spared.map { .uuid($0.rawValue) } ?? .null,
-            ], as: PostgresSettings(.account(account)), within: timeout)
+            ], as: PostgresSettings(.account(account)), within: timeout, filing: events)
     }
 
     // MARK: Listing

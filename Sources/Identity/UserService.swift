@@ -10,35 +10,38 @@ public final class UserService: CreatorDirectory {
     private let cache: EntityCache
     private let store: UserStore
     private let profiles: BatchLoader<EntityID, UserProfile>
-    private let names = PageCache<String, EntityID?>(capacity: 65_536, lifetime: .seconds(5))
+    private let versions: BatchLoader<EntityID, Int64>
+    private let names: PageCache<String, EntityID?>
 
     public init(cache: EntityCache, postgres: PostgresAccess, observer: any Observer, timeout: Duration = .seconds(1)) {
         self.cache = cache
         let store = UserStore(postgres: postgres, timeout: timeout)
         self.store = store
         profiles = BatchLoader(kind: "user_profile", observer: observer) { ids throws(Problem) in try await store.profiles(ids) }
+        versions = BatchLoader(kind: "user_version", observer: observer) { ids throws(Problem) in try await store.versions(ids) }
+        names = PageCache(capacity: 65_536, lifetime: .seconds(5)) { cache.isTrusted }
     }
 
     /// The public profile of an active account. Throws `notFound`; `storeUnavailable` where Postgres does not answer.
     func profile(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> Lookup {
-        guard let id = try await identify(idOrUsername) else { throw .notFound("user") }
+        guard let id = try await identify(idOrUsername, bypassingCache: bypassingCache) else { throw .notFound("user") }
         let lookup: Lookup
         if bypassingCache {
             lookup = Lookup(tier: .bypass, body: try await load([id])[id] ?? .absent)
         } else if let body = cache.local(Self.profile, id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
-            lookup = try await cache.lookUp(Self.profile, [id]) { ids throws(Problem) in try await self.load(ids) }[0]
+            lookup = try await cache.lookUp(Self.profile, [id], from: source)[0]
         }
         guard lookup.body.exists else { throw .notFound("user") }
         return lookup
     }
 
-    public func account(_ idOrUsername: String) async throws(Problem) -> EntityID? {
-        guard let id = try await identify(idOrUsername) else { return nil }
-        if cache.local(Self.profile, id)?.exists == true { return id }
-        let lookup = try await cache.lookUp(Self.profile, [id]) { ids throws(Problem) in try await self.load(ids) }[0]
-        return lookup.body.exists ? id : nil
+    public func account(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> EntityID? {
+        guard let id = try await identify(idOrUsername, bypassingCache: bypassingCache) else { return nil }
+        if bypassingCache { return try await load([id])[id] == nil ? nil : id }
+        if let body = cache.local(Self.profile, id) { return body.exists ? id : nil }
+        return try await cache.lookUp(Self.profile, [id], from: source)[0].body.exists ? id : nil
     }
 
     /// Names may have changed hands; nil says that anything may have.
@@ -46,10 +49,18 @@ public final class UserService: CreatorDirectory {
         if announcements?.contains(where: { $0.kind == .user }) ?? true { names.removeAll() }
     }
 
-    private func identify(_ idOrUsername: String) async throws(Problem) -> EntityID? {
+    private var source: EntitySource {
+        EntitySource { ids throws(Problem) in try await self.load(ids) } versions: { [versions] ids throws(Problem) in
+            let found = try await versions.values(for: ids)
+            return Dictionary(zip(ids, found).compactMap { id, version in version.map { (id, $0) } }) { first, _ in first }
+        }
+    }
+
+    private func identify(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> EntityID? {
         if let id = EntityID(idOrUsername) { return id }
         let name = idOrUsername.lowercased()
         guard (3...50).contains(name.utf8.count) else { return nil }
+        if bypassingCache { return try await store.id(username: name) }
         return try await names.value(for: name) { [store] () throws(Problem) in try await store.id(username: name) }.value
     }
 

@@ -21,6 +21,10 @@ struct UserStore: Sendable {
             socialLinks: try row.json(9), createdAt: Timestamp(microseconds: try row.timestampMicroseconds(8)))
     }
 
+    private static let selectVersions = PostgresStatement<(EntityID, Int64)>(
+        "SELECT id, version FROM users WHERE id = ANY($1) AND status = 'active'"
+    ) { row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), try row.int64(1)) }
+
     private static let selectByName = PostgresStatement<EntityID>(
         "SELECT id FROM users WHERE username_key = lower($1) AND status = 'active'"
     ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
@@ -30,6 +34,12 @@ struct UserStore: Sendable {
         let profiles = try await postgres.rows(
             Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
         return Dictionary(profiles.map { ($0.id, $0) }) { first, _ in first }
+    }
+
+    /// The versions of the same profiles. Throws `storeUnavailable` or `overloaded`.
+    func versions(_ ids: [EntityID]) async throws(Problem) -> [EntityID: Int64] {
+        let versions = try await postgres.rows(Self.selectVersions, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
+        return Dictionary(versions) { first, _ in first }
     }
 
     /// The id of the active account with this username, in any case.

@@ -1,5 +1,6 @@
 /// An address that can stand in a command of SMTP and in a header without changing the meaning of either: `local@domain` of RFC 5321,
-/// without quoted locals and address literals, beyond ASCII as RFC 6531 has it.
+/// without quoted locals and address literals, beyond ASCII as RFC 6531 has it. Letters that turn into ASCII in lower case, such as the
+/// Kelvin sign, are refused: Postgres and this process would not agree on whose address it is.
 public struct EmailAddress: Sendable, Hashable, CustomStringConvertible {
     public let description: String
 
@@ -29,7 +30,7 @@ public struct EmailAddress: Sendable, Hashable, CustomStringConvertible {
         if scalar.isASCII { return scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "-" || scalar == "." }
         return switch scalar.properties.generalCategory {
         case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator, .spaceSeparator: false
-        default: true
+        default: !scalar.properties.lowercaseMapping.unicodeScalars.contains { $0.isASCII }
         }
     }
 }

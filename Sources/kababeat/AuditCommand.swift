@@ -18,10 +18,13 @@ struct AuditVerifyCommand: AsyncParsableCommand {
     @OptionGroup var options: SettingsOptions
     @Option(help: ArgumentHelp("The last link of an earlier run.", valueName: "number:hash")) var after: String?
 
+    @Option(help: ArgumentHelp("The first month whose entries are kept; older ones may have been dropped.", valueName: "YYYY-MM"))
+    var keptFrom: String?
+
     func run() async throws {
         let display = ProgressDisplay(unit: "entries")
         defer { display.finish() }
-        let summary = try await Commands.verifyAudit(try options.load(), after: after) { count, fraction in
+        let summary = try await Commands.verifyAudit(try options.load(), after: after, keptFrom: keptFrom) { count, fraction in
             display.update(count: count, fraction: fraction)
         }
         display.finish()

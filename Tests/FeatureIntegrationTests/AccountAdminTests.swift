@@ -93,6 +93,44 @@ import Testing
         }
     }
 
+    @Test func whoLostTheRoleOfACreatorDoesNotTakeItBackButIsGivenIt() async throws {
+        try await Stack.use { stack in
+            let desk = try await AccountDesk(stack)
+            let boss = try await desk.signedIn("boss", roles: ["user", "admin"])
+            let id = try await desk.session.makeAccount("nora")
+            let login = try await desk.session.login("nora")
+            func become() async throws(Problem) {
+                _ = try await desk.profiles.becomeCreator(try await desk.session.account(login), caller: Self.caller)
+            }
+            try await become()
+            _ = try await desk.admin.revoke(.creator, from: id, by: boss, caller: Self.caller)
+            #expect(await problem { () throws(Problem) in try await become() } == .forbidden)
+            #expect(!(try await desk.session.account(login).roles.contains(.creator)))
+            _ = try await desk.admin.grant(.creator, to: id, by: boss, caller: Self.caller)
+            try await become()
+            #expect(try await desk.session.account(login).roles.contains(.creator))
+        }
+    }
+
+    @Test func whatCannotBeAccountedForIsNotDone() async throws {
+        try await Stack.use { stack in
+            let desk = try await AccountDesk(stack)
+            let boss = try await desk.signedIn("boss", roles: ["user", "admin"])
+            let id = try await desk.session.makeAccount("nora")
+            func grant() async -> Problem.Code? {
+                await problem { () throws(Problem) in try await desk.admin.grant(.brand, to: id, by: boss, caller: Self.caller) }
+            }
+            try await stack.owner.run("ALTER TABLE audit_log ADD CONSTRAINT nothing CHECK (action <> 'role_granted') NOT VALID")
+            let code = await grant()
+            try await stack.owner.run("ALTER TABLE audit_log DROP CONSTRAINT nothing")
+            #expect(code != nil)
+            #expect(try await stack.count("user_roles WHERE role = 'brand'") == 0)
+            #expect(await grant() == nil)
+            #expect(try await stack.count("user_roles WHERE role = 'brand'") == 1)
+            #expect(try await desk.audited("role_granted", of: id) == 1)
+        }
+    }
+
     @Test func thereIsAlwaysAnAdminLeftAlsoWhenTwoGoAtOnce() async throws {
         try await Stack.use { stack in
             let desk = try await AccountDesk(stack)
@@ -102,7 +140,10 @@ import Testing
                 await problem { () throws(Problem) in
                     try await desk.admin.revoke(.admin, from: boss.id, by: boss, caller: Self.caller)
                 } == .conflict)
-            #expect(await problem { () throws(Problem) in try await desk.profiles.delete(boss, caller: Self.caller) } == .conflict)
+            #expect(
+                await problem { () throws(Problem) in
+                    try await desk.profiles.delete(boss, password: SessionDesk.password, caller: Self.caller)
+                } == .conflict)
             #expect(
                 await problem { () throws(Problem) in
                     try await desk.admin.suspend(boss.id, reason: "Me", by: boss, caller: Self.caller)
@@ -182,7 +223,7 @@ import Testing
         try await Stack.use { stack in
             let desk = try await AccountDesk(stack)
             let id = try await desk.session.makeAccount("nora")
-            let commands = AccountAdminCommands(postgres: desk.postgres, audit: desk.audit)
+            let commands = AccountAdminCommands(postgres: desk.postgres)
             #expect(await problem { () throws(Problem) in try await commands.grantAdmin(email: "nobody@example.com") } == .notFound)
             for _ in 0..<2 { #expect(try await commands.grantAdmin(email: "NORA@example.com") == "nora") }
             #expect(try await desk.session.account(desk.session.login("nora")).roles == [.user, .admin])

@@ -39,7 +39,8 @@ struct AccountDesk: Sendable {
         let mongo = MongoAccess(stack.mongo, observer: recorder)
         let listeners = Listeners()
         let cache = EntityCache(
-            representations: [BeatService.detail, BeatService.summary, UserService.profile], redis: stack.redis, observer: recorder
+            representations: [BeatService.detail, BeatService.summary, UserService.profile], redis: stack.redis,
+            postgres: postgres, observer: recorder
         ) { listeners.hear($0) }
         let (users, beats) = (
             UserService(cache: cache, postgres: postgres, observer: recorder),
@@ -63,8 +64,8 @@ struct AccountDesk: Sendable {
                 mails: MailQueue(seal: SessionDesk.secret.seal(for: .mails), links: MailLinks(base: "https://market.example")),
                 limiter: RequestLimiter(rules: rules ?? unlimited, redis: nil, observer: recorder), audit: audit, notice: notice),
             admitsUnverified: admitsUnverified)
-        profiles = AccountProfileService(postgres: postgres, audit: audit, notice: notice)
-        admin = AccountAdminService(postgres: postgres, audit: audit, notice: notice)
+        profiles = AccountProfileService(postgres: postgres, secondFactor: session.secondFactor, notice: notice)
+        admin = AccountAdminService(postgres: postgres, notice: notice)
         (self.users, self.beats, self.relay, self.postgres, self.audit) = (users, beats, relay, postgres, audit)
     }
 

@@ -192,7 +192,11 @@ import Testing
             let beat = try await desk.makeBeat(of: account.id)
             try await desk.deliver()
             _ = try await desk.beat(beat)
-            try await desk.profiles.delete(account, caller: SessionDesk.caller)
+            let code = await problem { () throws(Problem) in
+                try await desk.profiles.delete(account, password: "", caller: SessionDesk.caller)
+            }
+            #expect(code == .invalidRequest)
+            try await desk.profiles.delete(account, password: SessionDesk.password, caller: SessionDesk.caller)
             try await desk.deliver()
             #expect(await problem { () throws(Problem) in try await desk.session.account(login) } == .unauthenticated)
             #expect(await problem { () throws(Problem) in try await desk.session.login("nora") } == .unauthenticated)

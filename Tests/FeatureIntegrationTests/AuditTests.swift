@@ -196,6 +196,22 @@ struct AuditTests {
         }
     }
 
+    @Test("Entries that went with their months are no fault where that is said, and their links still are held to the chain")
+    func dropped() async throws {
+        try await Stack.use { stack in
+            try await stack.sealedEntries(4)
+            let later = Timestamp(microseconds: Timestamp.now.microseconds + 1_000_000)
+            try await stack.owner.run("DELETE FROM audit_log WHERE action IN ('step_1', 'step_2')")
+            #expect(try await stack.verifier.run().fault?.kind == .missing)
+            let found = try await stack.verifier.run(keptFrom: later)
+            #expect((found.links, found.dropped, found.fault == nil) == (4, 2, true))
+            let long = Timestamp(microseconds: Timestamp.now.microseconds - 3_600_000_000)
+            #expect(try await stack.verifier.run(keptFrom: long).fault?.kind == .missing)
+            try await stack.owner.run("UPDATE audit_chain SET chain_hash = sha256('x') WHERE seq = 1")
+            #expect(try await stack.verifier.run(keptFrom: later).fault?.kind == .broken)
+        }
+    }
+
     @Test("A link that is taken out leaves a gap; entries cut off the end are missed by whoever kept the last link")
     func cuts() async throws {
         try await Stack.use { stack in

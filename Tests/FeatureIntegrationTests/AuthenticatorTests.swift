@@ -39,7 +39,7 @@ private final class OneToken: TrustedTokens {
             authenticator = AccountAuthenticator(
                 postgres: access, tokens: tokens, signingKeys: keys,
                 serviceKeys: ServiceKeyService(
-                    postgres: access, audit: AuditStore(postgres: access, observer: stack.recorder), observer: stack.recorder),
+                    postgres: access, observer: stack.recorder),
                 issuers: issuers, observer: stack.recorder)
         }
 

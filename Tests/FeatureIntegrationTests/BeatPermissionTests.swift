@@ -32,7 +32,7 @@ struct BeatPermissionTests {
                 }
                 let scene = Scene(
                     stack: stack, desk: desk,
-                    permissions: BeatPermissionService(postgres: desk.postgres, accounts: desk.users, audit: desk.audit), ada: accounts[0],
+                    permissions: BeatPermissionService(postgres: desk.postgres, accounts: desk.users), ada: accounts[0],
                     bob: accounts[1], eve: accounts[2], draft: .now)
                 try await scene.makeBeat(scene.draft, status: "draft")
                 try await body(scene)

@@ -32,7 +32,7 @@ struct RouteMatrixTests {
             let signing = SigningKeyService(postgres: postgres, secret: SessionDesk.secret, tokens: yesterday, observer: stack.recorder)
             try await signing.reload()
             let service = ServiceKeyService(
-                postgres: postgres, audit: AuditStore(postgres: postgres, observer: stack.recorder), observer: stack.recorder)
+                postgres: postgres, observer: stack.recorder)
             let every = try await service.create(ServiceKeyOrder(name: "every", scopes: Set(Scope.allCases), expiresAt: nil))
             let some = try await service.create(ServiceKeyOrder(name: "some", scopes: [.catalogueRead], expiresAt: nil))
             keys = [.key: every, .otherKey: some]

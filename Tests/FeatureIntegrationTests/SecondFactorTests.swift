@@ -68,6 +68,26 @@ import Testing
         }
     }
 
+    @Test func anAccountWithoutAPasswordHasJustSignedInInstead() async throws {
+        try await Stack.use { stack in
+            let desk = try await SessionDesk(stack)
+            let id = try await desk.makeAccount("nora")
+            let account = try await desk.account(desk.login("nora"))
+            try await stack.owner.run("DELETE FROM user_credentials WHERE user_id = '\(id)'")
+            func enrol(_ account: Account) async -> Problem.Code? {
+                await problem { () throws(Problem) in
+                    try await desk.secondFactor.enrol(account, password: "", caller: SessionDesk.caller)
+                }
+            }
+            #expect(await enrol(account) == nil)
+            // Another issuer's token is no sign-in of ours.
+            #expect(
+                await enrol(Account(id: id, sessionID: nil, roles: account.roles, isVerified: true, hasSecondFactor: false)) == .forbidden)
+            try await stack.owner.run("UPDATE sessions SET created_at = now() - interval '16 minutes'")
+            #expect(await enrol(account) == .forbidden)
+        }
+    }
+
     @Test func signingInTakesACodeAndTheSessionRemembersIt() async throws {
         try await Stack.use { stack in
             let desk = try await SessionDesk(stack)

@@ -16,7 +16,7 @@ import Testing
     private static func service(_ stack: Stack) -> ServiceKeyService {
         let postgres = PostgresAccess(stack.postgres, observer: stack.recorder)
         return ServiceKeyService(
-            postgres: postgres, audit: AuditStore(postgres: postgres, observer: stack.recorder), observer: stack.recorder)
+            postgres: postgres, observer: stack.recorder)
     }
 
     private static func makeAccount(_ stack: Stack, _ name: String, _ role: Role) async throws -> Account {

@@ -40,7 +40,7 @@ struct SessionDesk: Sendable {
         let tokens = AccessTokens(AccessTokens.Configuration(issuer: "https://kababeat.test", audience: "kababeat"))
         let keys = SigningKeyService(postgres: postgres, secret: Self.secret, tokens: tokens, observer: stack.recorder)
         try await keys.reload()
-        sessions = SessionService(postgres: postgres, tokens: tokens, audit: audit, lifetimes: lifetimes)
+        sessions = SessionService(postgres: postgres, tokens: tokens, secret: Self.secret, lifetimes: lifetimes)
         secondFactor = SecondFactorService(
             postgres: postgres, hasher: hasher, secret: Self.secret, limiter: limiter, audit: audit, observer: stack.recorder)
         signIn = PasswordSignIn(
@@ -48,7 +48,7 @@ struct SessionDesk: Sendable {
             admitsUnverified: admitsUnverified)
         authenticator = AccountAuthenticator(
             postgres: postgres, tokens: tokens, signingKeys: keys,
-            serviceKeys: ServiceKeyService(postgres: postgres, audit: audit, observer: stack.recorder), issuers: nil,
+            serviceKeys: ServiceKeyService(postgres: postgres, observer: stack.recorder), issuers: nil,
             adminsNeedSecondFactor: adminsNeedSecondFactor, observer: stack.recorder)
     }
 
