@@ -86,8 +86,8 @@ let package = Package(
         library(
             "HTTPAPI",
             [
-                "Contract", "JSON", hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1,
-                serviceLifecycle,
+                "Contract", "JSON", crypto, hummingbirdCore, hummingbirdTLS, httpTypes, logging, nioCore, nioHTTP1, nioHTTPTypes,
+                nioHTTPTypesHTTP1, serviceLifecycle,
             ]),
         library("Observability", ["Contract", "JSON", logging]),
         library("Schema", ["CrashPoints", "MongoClient", "PostgresClient"]),

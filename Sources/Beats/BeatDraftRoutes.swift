@@ -41,7 +41,10 @@ public struct BeatDraftRoutes: Sendable {
         _ = try call.query(allowed: [])
         let edit = try BeatEdit(try call.input(allowed: BeatEdit.members), .whole)
         call.clock.mark(.parse)
-        var reply = try Self.reply(try await service.create(edit, by: call.account()), &call)
+        let made = try await service.create(edit, as: call.idToMake(), by: call.account())
+        // Where it is gone again by now: it was made all the same, and its key makes no second one.
+        call.isCommitted = true
+        var reply = try Self.reply(made, &call)
         reply.status = .created
         return reply
     }
@@ -58,7 +61,8 @@ public struct BeatDraftRoutes: Sendable {
         _ = try call.query(allowed: [])
         let id = try call.id("id", of: "beat")
         call.clock.mark(.parse)
-        return try Self.reply(try await service.move(id, to: status, ifVersion: IfMatch(call), by: call.account()), &call)
+        return try Self.reply(
+            try await service.move(id, to: status, ifVersion: IfMatch(call), isResumed: call.isResumed, by: call.account()), &call)
     }
 
     private func delete(_ call: inout Call) async throws(Problem) -> Reply {

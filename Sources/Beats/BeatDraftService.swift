@@ -31,10 +31,10 @@ public final class BeatDraftService: Sendable {
         self.patience = patience
     }
 
-    /// Makes a draft. Throws `invalid`, `storeUnavailable` or `overloaded`.
-    func create(_ edit: BeatEdit, by account: Account) async throws(Problem) -> Lookup {
+    /// Makes a draft of this id; one that is there stays as it is, and is the answer. Throws `invalid`, `storeUnavailable` or
+    /// `overloaded`.
+    func create(_ edit: BeatEdit, as id: EntityID = .now, by account: Account) async throws(Problem) -> Lookup {
         let draft = try edit.applied(to: BeatDraft())
-        let id = EntityID.now
         let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: .now)
         return try await answer(id, account) { () throws(Problem) in
             try await self.store.create(id, draft, entry, as: account)
@@ -58,10 +58,13 @@ public final class BeatDraftService: Sendable {
         }
     }
 
-    /// Publishes, withdraws or archives a beat; what it is already changes nothing. Throws as `edit` does.
-    func move(_ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, by account: Account) async throws(Problem) -> Lookup {
+    /// Publishes, withdraws or archives a beat; what it is already changes nothing. Where the request `isResumed`, that is its own doing,
+    /// whatever the version is by now (RFC 9110 §13.1.1). Throws as `edit` does.
+    func move(
+        _ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, isResumed: Bool = false, by account: Account
+    ) async throws(Problem) -> Lookup {
         try await answer(id, account) { () throws(Problem) in
-            try await self.attempt(id, match, account) { stored throws(Problem) in
+            try await self.attempt(id, match, account, isDone: { isResumed && $0.status == status }) { stored throws(Problem) in
                 guard stored.creator == account.id else { throw .forbidden }
                 if stored.status == status { return stored.version }
                 if status == .published { return try await self.store.publish(id, from: stored.version, as: account) }
@@ -118,11 +121,12 @@ public final class BeatDraftService: Sendable {
     /// Reads the beat and writes it, anew where it has moved meanwhile. The read names the version that the write replaces, so nothing is
     /// lost between two editors whichever of them is faster.
     private func attempt(
-        _ id: EntityID, _ match: IfMatch, _ account: Account, _ write: (StoredBeat) async throws(Problem) -> Int64?
+        _ id: EntityID, _ match: IfMatch, _ account: Account, isDone: (StoredBeat) -> Bool = { _ in false },
+        _ write: (StoredBeat) async throws(Problem) -> Int64?
     ) async throws(Problem) -> Int64 {
         for _ in 0..<Self.attempts {
             guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
-            guard match.admits(stored.version) else {
+            guard match.admits(stored.version) || isDone(stored) else {
                 // Who may not edit it learns nothing of versions.
                 guard stored.isEditable else { throw .forbidden }
                 throw IfMatch.conflict

@@ -69,7 +69,7 @@ struct BeatDraftStore: Sendable {
     private static let insert = PostgresStatement<Void>(
         """
         INSERT INTO beats (id, creator_id, title, description, currency, price_basic, price_premium, price_exclusive)
-        VALUES ($1, $2, $3, $4, $5, $6::numeric, $7::numeric, $8::numeric)
+        VALUES ($1, $2, $3, $4, $5, $6::numeric, $7::numeric, $8::numeric) ON CONFLICT (id) DO NOTHING
         """)
 
     /// What becomes of the row: one statement each, which names the version that it replaces.
@@ -126,14 +126,14 @@ struct BeatDraftStore: Sendable {
         .conflict, "Before a beat with shares is published, all of them are accepted and add up to exactly 100.00.",
         fields: [.init("splits", "are not all accepted, or do not add up to 100.00")])
 
-    /// Makes a draft of version 1. Throws `storeUnavailable`; `forbidden` where the account may not have beats.
+    /// Makes a draft of version 1; a beat of this id that is there, or was, stays as it is. Throws `storeUnavailable`; `forbidden` where the account may not have beats.
     func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) {
         let row: [PostgresValue] = [.uuid(id.rawValue), .uuid(account.id.rawValue)] + Self.core(draft)
         let rest = try Self.following(id, 1, "upsert", draft.content, entry)
         // Two statements: row security looks for the beat when its content is staged, and a statement does not see what it inserts itself.
         // No structure is kept across an await here and below, since Swift 6.3.1 miscompiles such closures.
         try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            try await transaction.execute(Self.insert, row)
+            guard try await transaction.execute(Self.insert, row) > 0 else { return }
             try await transaction.execute(Self.stageAndAnnounce, rest)
             crash(at: .creationBeforeCommit)
         }

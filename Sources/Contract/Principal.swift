@@ -16,6 +16,15 @@ public enum Principal: Sendable, Hashable {
     public var account: Account? {
         if case .account(let account) = self { account } else { nil }
     }
+
+    /// What is kept for the principal is kept under this: the account's id, or the service key's. Nil where nothing is.
+    public var owner: EntityID? {
+        switch self {
+        case .account(let account): account.id
+        case .service(let access): access.keyID
+        case .anonymous, .authenticator, .system: nil
+        }
+    }
 }
 
 /// An account that acts, as Postgres had it at the beginning of this request.

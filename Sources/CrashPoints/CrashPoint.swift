@@ -12,6 +12,10 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     case retirementBeforeCommit
     case retirementAfterCommit
 
+    // MARK: Requests that have a key
+    case keyAfterClaim
+    case keyBeforeSettling
+
     // MARK: Delivering what was written
     case relayAfterClaim
     case relayAfterReadingState

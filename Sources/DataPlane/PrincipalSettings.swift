@@ -10,15 +10,16 @@ extension PostgresSettings {
     /// The gateway's own work: import, relay, verification. Never for a request.
     public static let system = PostgresSettings(.system)
 
-    public init(_ principal: Principal) {
+    /// `others` hold for the same transaction.
+    public init(_ principal: Principal, with others: [(name: String, value: String)] = []) {
         let (role, user) =
             switch principal {
             case .anonymous: ("anonymous", "")
             case .account(let account): (account.roles.highest.rawValue, account.id.description)
-            case .service: ("service", "")
+            case .service(let access): ("service", access.keyID.description)
             case .authenticator: ("authenticator", "")
             case .system: ("system", "")
             }
-        self.init([("kababeat.role", role), ("kababeat.user", user)])
+        self.init([("kababeat.role", role), ("kababeat.user", user)] + others)
     }
 }

@@ -58,7 +58,8 @@ extension HTTPEdge {
 
     // MARK: Other sites' pages (https://fetch.spec.whatwg.org/#http-cors-protocol)
 
-    private static let exposed = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Cache, X-Request-Id"
+    private static let exposed =
+        "ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, X-Cache, X-Request-Id"
     private static let requestFields =
         "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Version-At-Least"
 

@@ -12,8 +12,9 @@ public struct HTTPEdge: Sendable {
     let trust: EdgeTrust
     let date = DateField()
     private let table: RouteTable
-    private let limits: EdgeLimits
-    private let observer: any Observer
+    let limits: EdgeLimits
+    let observer: any Observer
+    let keys: (any IdempotencyKeys)?
     private let authenticator: (any Authenticator)?
     private let rateLimiter: (any RateLimiter)?
     private let refusals: (any RefusalWatch)?
@@ -24,10 +25,12 @@ public struct HTTPEdge: Sendable {
         let isDraining = Atomic(false)
     }
 
-    /// Without an `authenticator` no credential counts for anything; without a `rateLimiter` nothing is counted.
+    /// Without an `authenticator` no credential counts for anything; without a `rateLimiter` nothing is counted; without `keys` no
+    /// request has an `Idempotency-Key`.
     public init(
         table: RouteTable, limits: EdgeLimits, observer: any Observer, trust: EdgeTrust = EdgeTrust(),
-        authenticator: (any Authenticator)? = nil, rateLimiter: (any RateLimiter)? = nil, refusals: (any RefusalWatch)? = nil
+        authenticator: (any Authenticator)? = nil, rateLimiter: (any RateLimiter)? = nil, refusals: (any RefusalWatch)? = nil,
+        keys: (any IdempotencyKeys)? = nil
     ) {
         self.table = table
         self.limits = limits
@@ -36,6 +39,7 @@ public struct HTTPEdge: Sendable {
         self.authenticator = authenticator
         self.rateLimiter = rateLimiter
         self.refusals = refusals
+        self.keys = keys
     }
 
     /// Requests being worked on, for metrics.
@@ -121,10 +125,10 @@ public struct HTTPEdge: Sendable {
         }
         var call = Call(
             id: exchange.id, principal: exchange.principal, parameters: match.parameters, bypassesCache: exchange.fields.bypassesCache,
-            isSameSite: isSameSite, clock: exchange.clock, address: address, transport: exchange.transport, rawQuery: exchange.query,
-            rawBody: body, fields: exchange.head.headerFields)
+            isSameSite: isSameSite, clock: exchange.clock, address: address, transport: exchange.transport, target: exchange.target,
+            rawQuery: exchange.query, rawBody: body, fields: exchange.head.headerFields)
         defer { exchange.clock = call.clock }
-        return try await route.handler(&call)
+        return try await carryOut(route, &call)
     }
 
     /// Says that a request was refused for who sent it, or for how many.

@@ -12,10 +12,11 @@ public enum ProblemMapper {
         case .invalidRequest, .unknownParameter, .invalidCursor, .invalidHost, .bodyNotAllowed, .invalidBody: .badRequest
         case .unauthenticated, .secondFactorNeeded: .unauthorized
         case .forbidden, .accountSuspended, .crossSite: .forbidden
-        case .conflict: .conflict
+        case .conflict, .idempotencyKeyInUse: .conflict
         case .versionConflict: .preconditionFailed
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
+        case .idempotencyKeyReused: .unprocessableContent
         case .rateLimited: .tooManyRequests
         case .notFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
@@ -39,9 +40,11 @@ public enum ProblemMapper {
         case .accountSuspended: "Account suspended"
         case .crossSite: "Cross-site request"
         case .conflict: "Conflict"
+        case .idempotencyKeyInUse: "Idempotency key in use"
         case .versionConflict: "Version conflict"
         case .bodyTooLarge: "Body too large"
         case .unsupportedMediaType: "Unsupported media type"
+        case .idempotencyKeyReused: "Idempotency key reused"
         case .rateLimited: "Rate limited"
         case .notFound: "Not found"
         case .methodNotAllowed: "Method not allowed"

@@ -15,6 +15,8 @@ public struct Route: Sendable {
     /// busy one for a dead one.
     public let rate: RateClass
     public let body: BodyRule
+    /// What an `Idempotency-Key` means to it.
+    public let idempotency: Idempotency
     /// Whether a credential that counts for nothing any more is taken for none. Elsewhere such a request is refused, so that its client
     /// refreshes instead of being taken for anonymous; on the way to a new credential the old one is no obstacle.
     public private(set) var toleratesDeadCredentials = false
@@ -29,14 +31,25 @@ public struct Route: Sendable {
         public static let json = BodyRule.json(limit: 64 << 10)
     }
 
+    public enum Idempotency: Sendable, Hashable {
+        /// A request has a key, and is carried out once: for whatever moves money.
+        case required
+        /// A request that has a key is carried out once.
+        case honoured
+        /// Keys mean nothing: doing it again changes nothing, or the answer holds a secret and is not kept for anybody.
+        case ignored
+    }
+
     public init(
-        _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, rate: RateClass, body: BodyRule, _ handler: @escaping Handler
+        _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, rate: RateClass, body: BodyRule,
+        idempotency: Idempotency = .ignored, _ handler: @escaping Handler
     ) {
         self.method = method
         self.path = path
         self.policy = policy
         self.rate = rate
         self.body = body
+        self.idempotency = idempotency
         self.handler = handler
     }
 
@@ -44,10 +57,13 @@ public struct Route: Sendable {
         Route(.get, path, policy, rate: rate, body: .none, handler)
     }
 
+    /// Keys are honoured unless `idempotency` says otherwise, or nobody needs to be signed in: whose keys would they be?
     public static func post(
-        _ path: String, _ policy: Policy, rate: RateClass = .write, body: BodyRule = .json, _ handler: @escaping Handler
+        _ path: String, _ policy: Policy, rate: RateClass = .write, body: BodyRule = .json, idempotency: Idempotency? = nil,
+        _ handler: @escaping Handler
     ) -> Route {
-        Route(.post, path, policy, rate: rate, body: body, handler)
+        Route(
+            .post, path, policy, rate: rate, body: body, idempotency: idempotency ?? (policy == .anyone ? .ignored : .honoured), handler)
     }
 
     public static func put(_ path: String, _ policy: Policy, body: BodyRule = .json, _ handler: @escaping Handler) -> Route {
@@ -86,15 +102,28 @@ public struct Call: Sendable {
     public let isSameSite: Bool
     /// Ends a stage of the read path; the edge reads the result.
     public var clock: StageClock
+    /// Set by a handler that has committed something and may still refuse the request: that answer, too, is then the one that the
+    /// request's `Idempotency-Key` stands for.
+    public var isCommitted = false
 
+    /// The right to carry the request out, where it has a key that counts.
+    var claim: IdempotencyClaim?
     let address: ClientAddress
     let transport: Caller.Transport?
+    /// The path and the query, as they were sent.
+    let target: String
     let rawQuery: Substring
     let rawBody: ByteBuffer
     let fields: HTTPFields
 
     /// Where the request comes from, for sessions and for the audit log.
     public var caller: Caller { Caller(address: address, fields: fields, transport: transport, request: id) }
+
+    /// Whether the request was begun before, and perhaps done: what it asks for and finds done already is its own doing.
+    public var isResumed: Bool { claim.map { !$0.isFirst } ?? false }
+
+    /// The id of what the request makes. One that is resumed has the id that it had: what is there under it was made by this request.
+    public func idToMake() -> EntityID { claim?.effect ?? .now }
 
     /// The value of a cookie; nil where it is absent, stands twice, or is longer than any of ours.
     public func cookie(_ name: String) -> String? {

@@ -63,10 +63,13 @@ struct RunningGateway: Sendable {
     }
 
     /// Sends one request. `body` is JSON.
-    func send(_ method: String, _ path: String, bearer: String? = nil, body: String? = nil) async throws -> Answer {
+    func send(
+        _ method: String, _ path: String, bearer: String? = nil, fields: [String: String] = [:], body: String? = nil
+    ) async throws -> Answer {
         var request = HTTPClientRequest(url: base + path)
         request.method = HTTPMethod(rawValue: method)
         if let bearer { request.headers.add(name: "Authorization", value: "Bearer \(bearer)") }
+        for (name, value) in fields { request.headers.add(name: name, value: value) }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(string: body))

@@ -14,12 +14,13 @@ struct EdgeServer: Sendable {
 
     static func run(
         _ routes: [Route], limits: EdgeLimits = EdgeLimits(), trust: EdgeTrust = EdgeTrust(), authenticator: (any Authenticator)? = nil,
-        rateLimiter: (any RateLimiter)? = nil, certificate: HTTPServer.Certificate? = nil, _ body: (EdgeServer) async throws -> Void
+        rateLimiter: (any RateLimiter)? = nil, keys: (any IdempotencyKeys)? = nil, certificate: HTTPServer.Certificate? = nil,
+        _ body: (EdgeServer) async throws -> Void
     ) async throws {
         let recorder = Recorder()
         let edge = HTTPEdge(
             table: RouteTable(routes), limits: limits, observer: recorder, trust: trust, authenticator: authenticator,
-            rateLimiter: rateLimiter)
+            rateLimiter: rateLimiter, keys: keys)
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let (ports, listening) = AsyncStream.makeStream(of: Int.self)
         let service = try HTTPServer(edge: edge, limits: limits, certificate: certificate).service(

@@ -149,6 +149,35 @@ struct AccountPolicyTests {
         }
     }
 
+    @Test("The key of a request is an account's or a service key's own, and nobody else's")
+    func requestKeys() async throws {
+        try await PolicyRows.use { gateway throws in
+            for principal in [PolicyRows.asAda, PolicyRows.principal("service", PolicyRows.ada)] {
+                #expect(try await gateway.count("idempotency_keys", settings: principal) == 1)
+                #expect(try await gateway.refusal(Self.requestKey(of: PolicyRows.bob), as: principal) == Self.refused)
+            }
+            for principal in [
+                PolicyRows.asBob, PolicyRows.asRoot, PolicyRows.service, PolicyRows.principal("service", PolicyRows.bob),
+                PolicyRows.principal("anonymous", PolicyRows.ada), PolicyRows.principal("authenticator", PolicyRows.ada),
+            ] {
+                #expect(try await gateway.count("idempotency_keys", settings: principal) == 0)
+                #expect(try await gateway.refusal(Self.requestKey(of: PolicyRows.ada), as: principal) == Self.refused)
+                #expect(try await gateway.change("DELETE FROM idempotency_keys", as: principal) == 0)
+            }
+            #expect(try await gateway.refusal(Self.requestKey(of: PolicyRows.bob), as: PolicyRows.asBob) == "done")
+            #expect(
+                try await gateway.texts(
+                    "SELECT coalesce(kababeat_user()::text, '')", settings: PolicyRows.principal("service", PolicyRows.ada)) == [""])
+        }
+    }
+
+    private static func requestKey(of principal: String) -> String {
+        """
+        INSERT INTO idempotency_keys (principal_id, key, fingerprint, claim, effect_id, locked_until, expires_at)
+        VALUES ('\(principal)', 'other', sha256(''), gen_random_uuid(), gen_random_uuid(), now(), now())
+        """
+    }
+
     @Test("What has expired can be deleted by the system, through an index")
     func housekeeping() async throws {
         try await PolicyRows.use { gateway throws in

@@ -41,8 +41,8 @@ enum PolicyRows {
         INSERT INTO beat_splits (beat_id, user_id, share, offered_by) SELECT id, creator_id, 100, creator_id FROM beats;
         INSERT INTO beat_content_staged (beat_id, version, content) SELECT id, 1, '{}' FROM beats;
         INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, 1, 'upsert' FROM beats;
-        INSERT INTO idempotency_keys (principal_id, key, fingerprint, locked_until, expires_at)
-            VALUES ('\(ada)', 'k', sha256(''), now(), now());
+        INSERT INTO idempotency_keys (principal_id, key, fingerprint, claim, effect_id, locked_until, expires_at)
+            VALUES ('\(ada)', 'k', sha256(''), gen_random_uuid(), gen_random_uuid(), now(), now());
         INSERT INTO playlists (id, curator_id, name, is_public) SELECT id, creator_id, title, false FROM beats;
         INSERT INTO playlist_collaborators (playlist_id, user_id, added_by) SELECT id, '\(ada)', curator_id FROM playlists;
         INSERT INTO playlist_items (id, playlist_id, beat_id, added_by, position) SELECT id, id, id, curator_id, 0 FROM playlists;

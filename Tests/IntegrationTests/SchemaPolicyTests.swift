@@ -45,7 +45,7 @@ struct SchemaPolicyTests {
             let (ada, bob) = (PolicyRows.principal("creator", PolicyRows.ada), PolicyRows.principal("user", PolicyRows.bob))
             let own = [
                 "user_accounts", "user_roles", "carts", "cart_items", "orders", "order_items", "licenses", "payouts", "notifications",
-                "favorites",
+                "favorites", "idempotency_keys",
             ]
             for table in own {
                 #expect(try await gateway.count(table, settings: ada) > 0, "\(table)")

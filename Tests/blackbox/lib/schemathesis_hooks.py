@@ -1,5 +1,6 @@
 """What a schema cannot say, for 10-contract.sh: who asks, rules between parameters, and names of what is there."""
 
+import itertools
 import json
 import os
 import threading
@@ -111,10 +112,19 @@ def filter_case(context, case):
     return "x-schemathesis-unknown-property" not in {name.lower() for name in case.headers or {}}
 
 
+# What names a request that no other request had.
+NUMBERS = itertools.count()
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Brings a query that is correct by the schema in line with the rules between its parameters."""
-    if not case.meta or not case.meta.generation.mode.is_positive or not case.query:
+    if not case.meta or not case.meta.generation.mode.is_positive:
+        return
+    # A key that stands for another request is refused however well it is formed.
+    if "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = f"fuzz-{os.getpid()}-{next(NUMBERS)}"
+    if not case.query:
         return
     query = case.query
     if "cursor" in query and zlib.crc32(query.pop("cursor").encode(errors="replace")) % 4 == 0:
