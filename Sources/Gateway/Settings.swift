@@ -100,7 +100,7 @@ public struct Settings: Sendable {
         _ = try port("http.port")
         _ = try edgeLimits()
         _ = try edgeTrust()
-        _ = try port("postgres.port")
+        _ = try postgresServers()
         _ = try integer("postgres.connections", in: 1...256)
         _ = try integer("mongo.threads", in: 1...64)
         _ = try port("redis.port")
@@ -191,11 +191,33 @@ public struct Settings: Sendable {
 
     /// The gateway's own role, or the owner's for migrations.
     func postgres(asOwner: Bool = false, connections: Int? = nil) -> PostgresConfiguration {
-        PostgresConfiguration(
-            host: text("postgres.host"), port: checked("postgres.port"), user: text(asOwner ? "postgres.owner" : "postgres.user"),
+        var servers = (try? postgresServers()) ?? []
+        let first = servers.isEmpty ? nil : servers.removeFirst()
+        var configuration = PostgresConfiguration(
+            host: first?.host ?? "", port: first?.port ?? 0, user: text(asOwner ? "postgres.owner" : "postgres.user"),
             password: text(asOwner ? "postgres.owner.password" : "postgres.password"), database: text("postgres.database"),
             connections: connections ?? checked("postgres.connections"))
+        configuration.standbys = servers
+        return configuration
     }
+
+    /// The addresses, each with its port.
+    private func postgresServers() throws(SettingsError) -> [PostgresConfiguration.Server] {
+        let hosts = text("postgres.host").split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed)
+        let ports = text("postgres.port").split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed)
+        guard !hosts.contains("") else {
+            throw .malformed(name: Self.variable("postgres.host"), expected: "an address, or several with commas between")
+        }
+        let numbers = ports.compactMap(Int.init).filter { (1...65_535).contains($0) }
+        guard numbers.count == ports.count, numbers.count == 1 || numbers.count == hosts.count else {
+            throw .malformed(
+                name: Self.variable("postgres.port"),
+                expected: "a whole number from 1 to 65535, or as many with commas between as there are addresses")
+        }
+        return hosts.indices.map { PostgresConfiguration.Server(host: hosts[$0], port: numbers.count == 1 ? numbers[0] : numbers[$0]) }
+    }
+
+    private static func trimmed(_ part: Substring) -> String { part.trimmingCharacters(in: .whitespaces) }
 
     /// Making an index on a large collection takes its time; nothing that serves may.
     func mongo(asOwner: Bool = false) -> MongoConfiguration {

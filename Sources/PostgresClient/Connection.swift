@@ -73,6 +73,9 @@ final class Connection {
     var isCancelling = false {
         didSet { if isCancelling { segments.forEach { $0.isExposed = true } } }
     }
+    /// The server has said that it takes no writes: whatever is in flight ends, nothing new is sent, and another connection takes its
+    /// place, to where the primary is by then.
+    var isRetired = false
     /// What the reactor watches.
     var watched: (descriptor: Int32, forWrite: Bool)?
 

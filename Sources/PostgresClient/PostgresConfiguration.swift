@@ -1,9 +1,22 @@
 /// Where the server is, who logs in, and every bound the client keeps.
 public struct PostgresConfiguration: Sendable {
+    /// One place where the server may be.
+    public struct Server: Sendable, Hashable {
+        public var host: String
+        public var port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
     /// A literal address, a name, or a directory (starting with `/`) that holds the server's Unix socket. A name is resolved at
     /// each connect on the client's helper thread, because libpq's own resolution would block the reactor.
     public var host: String
     public var port: Int
+    /// Where else the primary may be: standbys that may take over. They are tried in turn, and one that is a standby is passed over.
+    public var standbys: [Server] = []
     public var user: String
     public var password: String
     public var database: String
@@ -95,11 +108,25 @@ public struct PostgresConfiguration: Sendable {
         }
     }
 
-    /// What libpq is given. `addresses` are the resolved ones of `host`; empty for a directory.
-    func parameters(addresses: [String]) -> [(String, String)] {
+    /// Every place where the server may be.
+    var servers: [Server] { [Server(host: host, port: port)] + standbys }
+
+    /// One place to connect to.
+    struct Endpoint {
+        /// What the certificate is checked against; or a directory.
+        let host: String
+        let port: Int
+        /// Empty for a directory.
+        let address: String
+    }
+
+    /// What libpq is given: it tries the endpoints in their order until one is the primary.
+    func parameters(_ endpoints: [Endpoint]) -> [(String, String)] {
         var parameters = [
-            ("host", addresses.isEmpty ? host : addresses.map { _ in host }.joined(separator: ",")),
-            ("port", String(port)), ("user", user), ("password", password), ("dbname", database),
+            ("host", endpoints.map(\.host).joined(separator: ",")), ("port", endpoints.map { String($0.port) }.joined(separator: ",")),
+            // A standby's answers are those of a moment ago, and it takes no writes. A server that was set read-only is still asked.
+            ("target_session_attrs", "primary"),
+            ("user", user), ("password", password), ("dbname", database),
             ("application_name", applicationName), ("client_encoding", "UTF8"), ("options", serverOptions),
             ("sslmode", sslMode),
             // Kerberos libraries do blocking I/O of their own.
@@ -108,7 +135,9 @@ public struct PostgresConfiguration: Sendable {
             ("keepalives_interval", String(keepaliveInterval.components.seconds)), ("keepalives_count", String(keepaliveCount)),
             ("tcp_user_timeout", String(Int(unacknowledgedTimeout / .milliseconds(1)))),
         ]
-        if !addresses.isEmpty { parameters.append(("hostaddr", addresses.joined(separator: ","))) }
+        if endpoints.contains(where: { !$0.address.isEmpty }) {
+            parameters.append(("hostaddr", endpoints.map(\.address).joined(separator: ",")))
+        }
         return parameters
     }
 }

@@ -3,36 +3,44 @@ import Glibc
 import Reactor
 
 extension PostgresCore {
-    /// Begins to connect a place in the pool: resolves the name where there is one, then lets libpq do its handshake.
+    /// Begins to connect a place in the pool: resolves names where there are any, then lets libpq do its handshake.
     func connect(_ slot: Int) {
         links[slot].generation += 1
         links[slot].began = .now
+        links[slot].firstServer = firstServer
         let generation = links[slot].generation
         links[slot].timer = reactor.schedule(at: .now + configuration.connectTimeout) { [weak self] in
             self?.assumeIsolated { core in
                 core.links[slot].timer = nil
+                core.passOver(slot)
                 core.failToOpen(slot, "no answer within \(core.configuration.connectTimeout)")
             }
         }
-        let host = configuration.host
-        if host.hasPrefix("/") { return begin(slot, addresses: []) }
-        if isLiteralAddress(host) { return begin(slot, addresses: [host]) }
+        let servers = configuration.servers[firstServer...] + configuration.servers[..<firstServer]
+        if servers.allSatisfy({ !isName($0.host) }) { return begin(slot, servers.flatMap(endpoints)) }
         resolving.async { [self] in
-            let addresses = resolve(host)
+            let endpoints = servers.flatMap(endpoints)
             perform { core in
                 guard core.links[slot].generation == generation else { return }
-                if addresses.isEmpty {
+                if endpoints.isEmpty {
                     core.failToOpen(slot, "the name of the server cannot be resolved")
                 } else {
-                    core.begin(slot, addresses: addresses)
+                    core.begin(slot, endpoints)
                 }
             }
         }
     }
 
-    private func begin(_ slot: Int, addresses: [String]) {
+    /// The server that this place asked first was silent. libpq goes on to the next one where a server refuses, but would wait for
+    /// ever for one that says nothing: so later attempts begin with the next.
+    func passOver(_ slot: Int) {
+        guard links[slot].firstServer == firstServer else { return }
+        firstServer = (firstServer + 1) % configuration.servers.count
+    }
+
+    private func begin(_ slot: Int, _ endpoints: [PostgresConfiguration.Endpoint]) {
         let connection = Connection(
-            slot: slot, parameters: configuration.parameters(addresses: addresses), statementLimit: configuration.statementLimit,
+            slot: slot, parameters: configuration.parameters(endpoints), statementLimit: configuration.statementLimit,
             onNotice: { [observe] message in observe(.notice(connection: slot, message)) })
         guard let connection else { return failToOpen(slot, "out of memory") }
         links[slot].connection = connection
@@ -93,9 +101,16 @@ extension PostgresCore {
     }
 }
 
-private func isLiteralAddress(_ host: String) -> Bool {
+/// True for what must be resolved: neither a literal address nor a directory.
+private func isName(_ host: String) -> Bool {
     var address = in6_addr()
-    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1
+    return !host.hasPrefix("/") && inet_pton(AF_INET, host, &address) != 1 && inet_pton(AF_INET6, host, &address) != 1
+}
+
+/// Where a server can be reached; nowhere, where its name cannot be resolved. Blocks for a name.
+private func endpoints(_ server: PostgresConfiguration.Server) -> [PostgresConfiguration.Endpoint] {
+    let addresses = isName(server.host) ? resolve(server.host) : [server.host.hasPrefix("/") ? "" : server.host]
+    return addresses.map { PostgresConfiguration.Endpoint(host: server.host, port: server.port, address: $0) }
 }
 
 /// The addresses of a name, in the system's order of preference. Blocks.

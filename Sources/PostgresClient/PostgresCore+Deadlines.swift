@@ -76,7 +76,10 @@ extension PostgresCore {
         guard let abandoned, abandoned.isFinished else { return }
         let silentSince = max(connection.lastByte, connection.segments.first?.since ?? connection.lastByte)
         let giveUp = silentSince + configuration.stallTimeout
-        if now >= giveUp { return lose(connection, "the server has been silent for \(configuration.stallTimeout)") }
+        if now >= giveUp {
+            passOver(connection.slot)
+            return lose(connection, "the server has been silent for \(configuration.stallTimeout)")
+        }
         watch(giveUp)
 
         guard let head = connection.segments.first, head.request === abandoned, head.cancellation == nil, !connection.isCancelling,
@@ -103,7 +106,7 @@ extension PostgresCore {
                 core.cancellationsUnderWay -= 1
                 guard core.links[slot].generation == generation, let connection = core.links[slot].connection else { return }
                 connection.isCancelling = false
-                core.pool.unhold(slot)
+                if !connection.isRetired { core.pool.unhold(slot) }
                 if let lease = connection.lease { core.advance(lease, connection) }
                 core.settle()
             }

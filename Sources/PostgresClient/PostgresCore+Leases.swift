@@ -43,11 +43,10 @@ extension PostgresCore {
         guard lease.isEnded, lease.waiting.isEmpty, connection.segments.isEmpty, !connection.isCancelling else { return }
         connection.lease = nil
         lease.connection = nil
-        if connection.isIdleOutsideTransaction, !lease.isDisposable {
+        if connection.isIdleOutsideTransaction, !lease.isDisposable, !connection.isRetired {
             pool.released(connection.slot)
         } else {
-            close(connection.slot)
-            pool.discarded(connection.slot)
+            replace(connection)
         }
     }
 

@@ -82,6 +82,10 @@ extension PostgresCore {
             }
             guard segment.error == nil else { break }
             segment.error = error
+            if error.isOfStandby {
+                connection.isRetired = true
+                pool.hold(connection.slot)
+            }
             segment.hasStalePlan = result.isStalePlan
             if segment.answered < segment.prologue, segment.startsTransaction { segment.error?.stage = .begin }
         default:
@@ -114,6 +118,7 @@ extension PostgresCore {
             advance(lease, connection)
         } else {
             pool.completed(connection.slot)
+            if connection.isRetired, connection.segments.isEmpty { replace(connection) }
         }
         // Last, so that a caller that asks finds its own connection free.
         publish()
@@ -138,6 +143,12 @@ extension PostgresCore {
         guard segment.hasStalePlan, !request.wasPreparedAgain, segment.statements.allSatisfy({ $0.failure == nil }) else { return false }
         request.wasPreparedAgain = true
         return true
+    }
+
+    /// Gives an idle connection up for a fresh one.
+    func replace(_ connection: Connection) {
+        close(connection.slot)
+        pool.discarded(connection.slot)
     }
 
     /// Drops an open connection. What was in flight on it fails, and nothing else.

@@ -20,6 +20,8 @@ actor PostgresCore {
     private var shutdownWaiters: [UnsafeContinuation<Void, Never>] = []
     private var isFinished = false
     var lastOpenError = ""
+    /// With which of the configured servers an attempt to connect begins.
+    var firstServer = 0
     private var gathering: [Connection] = []
     /// Blocking calls have a thread of their own: names are resolved on one, cancellations delivered on the other.
     let resolving = DispatchQueue(label: "kababeat.postgres.resolve")
@@ -32,6 +34,8 @@ actor PostgresCore {
         /// Tells answers that belong to an earlier connection of this place.
         var generation = 0
         var began = ContinuousClock.now
+        /// The server that its last attempt to connect began with.
+        var firstServer = 0
         var timer: Reactor.Timer?
     }
 

@@ -67,11 +67,11 @@ public struct PostgresError: Error, Sendable {
     }
 
     /// True when nothing was carried out and the same call may succeed soon: a serialization failure or deadlock, a lock not to be
-    /// had, too many connections, a server starting up, a full queue. Repeat the whole transaction.
+    /// had, too many connections, a server starting up, one that takes no writes, a full queue. Repeat the whole transaction.
     public var isRetriable: Bool {
         switch code {
         case .queueFull: true
-        case .server(let sqlState): ["40001", "40P01", "55P03", "53300", "57P03"].contains(sqlState)
+        case .server(let sqlState): ["40001", "40P01", "55P03", "53300", "57P03"].contains(sqlState) || isOfStandby
         default: false
         }
     }
@@ -80,10 +80,13 @@ public struct PostgresError: Error, Sendable {
     public var isUnavailable: Bool {
         switch code {
         case .connection, .timeout, .queueFull, .shutdown, .commitUnknown: true
-        case .server(let sqlState): sqlState.hasPrefix("08") || sqlState.hasPrefix("53") || sqlState.hasPrefix("57P")
+        case .server(let sqlState): sqlState.hasPrefix("08") || sqlState.hasPrefix("53") || sqlState.hasPrefix("57P") || isOfStandby
         case .cancelled, .decoding, .protocolViolation: false
         }
     }
+
+    /// True where the server takes no writes: it is a standby, or has been set so (25006, read_only_sql_transaction).
+    var isOfStandby: Bool { sqlState == "25006" }
 }
 
 extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {

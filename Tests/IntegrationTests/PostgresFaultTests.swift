@@ -234,6 +234,43 @@ extension PostgresTests {
             }
         }
 
+        @Test("A server that takes no writes is left for one that does, and what asked it may be asked again")
+        func readOnly() async throws {
+            try await withClient({ $0.connections = 1 }) { client in
+                let pid = PostgresStatement<Int64>.number("SELECT pg_backend_pid()")
+                let create = PostgresStatement<Void>("CREATE TABLE written (n int8)")
+                let before = try await client.query(pid, deadline: soon)
+                // For the session, as a server that has become a standby has it for all.
+                try await client.execute(PostgresStatement("SET default_transaction_read_only = on"), deadline: soon)
+                let error = await failure { try await client.execute(create, deadline: soon) }
+                #expect(error?.sqlState == "25006" && error?.isUnavailable == true && error?.isRetriable == true)
+                try await client.execute(create, deadline: soon)
+                let between = try await client.query(pid, deadline: soon)
+                #expect(between != before)
+                try await client.execute(PostgresStatement("SET default_transaction_read_only = on"), deadline: soon)
+                let insert = PostgresStatement<Void>("INSERT INTO written VALUES (1)")
+                let other = await failure { try await client.transaction(deadline: soon) { try await $0.execute(insert) } }
+                #expect(other?.sqlState == "25006")
+                try await client.transaction(deadline: soon) { _ = try await $0.execute(insert) }
+                #expect(try await client.query(pid, deadline: soon) != between)
+            }
+        }
+
+        @Test("A first server that refuses or says nothing is passed over for the next one", arguments: [true, false])
+        func nextServer(refuses: Bool) async throws {
+            let real = try configuration()
+            try await withProxiedClient({
+                $0.connectTimeout = .milliseconds(300)
+                $0.standbys = [.init(host: real.host, port: real.port)]
+            }) { client, proxy, _ in
+                try await client.ping(deadline: soon)
+                if refuses { proxy.refuse() } else { proxy.stall() }
+                proxy.cutAll()
+                try await heals(client)
+                try await eventually("all connections are back") { client.state().open == 4 }
+            }
+        }
+
         /// The client answers again, by itself, within the longest wait between two attempts and some.
         private func heals(_ client: PostgresClient, sourceLocation: SourceLocation = #_sourceLocation) async throws {
             try await eventually(within: .seconds(8), "the client heals", sourceLocation: sourceLocation) {

@@ -23,7 +23,8 @@ import Testing
         "Only what certainly did nothing may be repeated",
         arguments: [
             ("40001", true, false), ("40P01", true, false), ("55P03", true, false), ("53300", true, true), ("57P03", true, true),
-            ("57P01", false, true), ("08006", false, true), ("57014", false, false), ("23505", false, false), ("42P01", false, false),
+            ("25006", true, true), ("57P01", false, true), ("08006", false, true), ("57014", false, false), ("23505", false, false),
+            ("42P01", false, false),
         ])
     func classes(sqlState: String, isRetriable: Bool, isUnavailable: Bool) {
         let error = PostgresError(.server(sqlState: sqlState))
@@ -62,11 +63,24 @@ import Testing
         #expect(limit(1) == 1 && limit(2) == 1 && limit(4) == 3)
     }
 
-    @Test("A resolved name goes along with its addresses, for the certificate check")
-    func addresses() {
+    @Test("A resolved name goes along with its addresses, for the certificate check; a directory has none")
+    func endpoints() {
         let configuration = PostgresConfiguration(host: "db", port: 1, user: "u", password: "", database: "d")
-        let parameters = Dictionary(uniqueKeysWithValues: configuration.parameters(addresses: ["10.0.0.1", "10.0.0.2"]))
-        #expect(parameters["host"] == "db,db" && parameters["hostaddr"] == "10.0.0.1,10.0.0.2")
-        #expect(Dictionary(uniqueKeysWithValues: configuration.parameters(addresses: []))["hostaddr"] == nil)
+        func parameters(_ endpoints: (String, Int, String)...) -> [String: String] {
+            let endpoints = endpoints.map { PostgresConfiguration.Endpoint(host: $0.0, port: $0.1, address: $0.2) }
+            return Dictionary(uniqueKeysWithValues: configuration.parameters(endpoints))
+        }
+        let named = parameters(("db", 1, "10.0.0.1"), ("db", 1, "10.0.0.2"), ("::1", 2, "::1"))
+        #expect(named["host"] == "db,db,::1" && named["port"] == "1,1,2" && named["hostaddr"] == "10.0.0.1,10.0.0.2,::1")
+        let local = parameters(("/run/postgresql", 1, ""))
+        #expect(local["host"] == "/run/postgresql" && local["hostaddr"] == nil)
+    }
+
+    @Test("Only a primary is connected to, however many servers there are")
+    func primaryOnly() {
+        var configuration = PostgresConfiguration(host: "a", port: 1, user: "u", password: "", database: "d")
+        configuration.standbys = [.init(host: "b", port: 2)]
+        #expect(configuration.servers.map(\.host) == ["a", "b"] && configuration.servers.map(\.port) == [1, 2])
+        #expect(Dictionary(uniqueKeysWithValues: configuration.parameters([]))["target_session_attrs"] == "primary")
     }
 }
