@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import Foundation
 import JSON
 import MongoClient
@@ -53,6 +54,7 @@ struct CatalogueAudio: Sendable {
             let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             defer { try? handle.close() }
             try session.upload(bucket: Self.bucket, id: .uuid(id.rawValue), filename: name) { buffer in
+                crash(at: .importInAudio)
                 guard let data = try handle.read(upToCount: buffer.count) else { return 0 }
                 data.copyBytes(to: buffer)
                 return data.count

@@ -43,6 +43,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     case sealingBeforeCommit
 
     // MARK: Commands
+    case importInAudio
     case importInChunk
     case importAfterChunk
     case importBeforeDrain
