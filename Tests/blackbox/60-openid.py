@@ -5,7 +5,8 @@ import sys
 import time
 import uuid
 
-from identity import Gateway, address, free_ports
+from client import free_ports
+from identity import Gateway, address
 from openid import Browser, Provider, changed, one_time_code, parameter
 
 PASSWORD = "violet harbour 27"

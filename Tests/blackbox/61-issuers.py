@@ -8,7 +8,8 @@ import warnings
 
 from joserfc import jwk
 
-from identity import PATIENCE, Gateway, address, free_ports
+from client import free_ports
+from identity import PATIENCE, Gateway, address
 from issuers import Issuer, forged, token
 
 SUPABASE = "https://abcdefghijklmnopqrst.supabase.co/auth/v1"

@@ -13,7 +13,8 @@ postgres_bin_directory() {
         return
     fi
     if command -v initdb >/dev/null; then
-        dirname "$(command -v initdb)"
+        # Through the link, if it is one: not every server program need have one beside it.
+        dirname "$(realpath "$(command -v initdb)")"
     else
         # Debian keeps the servers of several versions side by side, and none on the PATH.
         for directory in /usr/lib/postgresql/*/bin; do
@@ -96,6 +97,12 @@ install_check_needs() {
     install_packages "${missing[@]}"
     install_python "$ROOT/scripts/check-requirements.txt"
     install_promtool
+}
+
+# install_torture_needs: the stores, and a balancer to stand before two gateways.
+install_torture_needs() {
+    install_store_needs
+    command -v haproxy >/dev/null || install_packages haproxy
 }
 
 # The 20,000 passwords that leaks hold most often, out of Debian's Django, which refuses them too. Installed whole, it would bring

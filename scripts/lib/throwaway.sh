@@ -24,13 +24,14 @@ start_throwaway_stores() {
     export KABABEAT_TEST_POSTGRES_PID KABABEAT_TEST_MONGO_PID KABABEAT_TEST_REDIS_PID
 }
 
-# start_throwaway_store NAME: also after a test has stopped or killed it; the port stays the same.
+# start_throwaway_store NAME: also after a test has stopped or killed it; the port stays the same. With KABABEAT_TEST_DURABLE set,
+# Postgres keeps what it has committed when it is killed.
 start_throwaway_store() {
     local directory=$KABABEAT_TEST_DIRECTORY/$1
+    local -a haste=(fsync=off synchronous_commit=off full_page_writes=off)
+    if [[ -n ${KABABEAT_TEST_DURABLE:-} ]]; then haste=(); fi
     case $1 in
-    postgres)
-        start_postgres "$directory" "$KABABEAT_TEST_POSTGRES_PORT" fsync=off synchronous_commit=off full_page_writes=off max_connections=400
-        ;;
+    postgres) start_postgres "$directory" "$KABABEAT_TEST_POSTGRES_PORT" max_connections=400 "${haste[@]}" ;;
     mongodb) start_mongod "$directory" "$KABABEAT_TEST_MONGO_PORT" 0.25 ;;
     redis) start_redis "$directory" "$KABABEAT_TEST_REDIS_PORT" "" ;;
     *) fail "no such store: $1" ;;

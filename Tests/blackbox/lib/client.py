@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 
 HOST = "127.0.0.1"
@@ -25,11 +26,21 @@ class Connection:
         self.port, self.reader, self.writer = port, None, None
 
     async def get(self, path, no_cache=False):
+        return await self.send("GET", path, fields={"Cache-Control": "no-cache"} if no_cache else None)
+
+    async def send(self, method, path, body=None, fields=None):
+        """One request; `body` goes as JSON, and nothing is followed or tried again."""
         began = time.monotonic()
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection(HOST, self.port)
-        extra = "Cache-Control: no-cache\r\n" if no_cache else ""
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{extra}\r\n".encode())
+        content = b"" if body is None else json.dumps(body).encode()
+        fields = dict(fields or {})
+        if body is not None:
+            fields["Content-Type"] = "application/json"
+        if method != "GET":
+            fields["Content-Length"] = str(len(content))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.writer.write(f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n{lines}\r\n".encode() + content)
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         lines = head.split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
@@ -51,6 +62,11 @@ async def get_once(port, path, no_cache=False):
         return await connection.get(path, no_cache)
     finally:
         connection.close()
+
+
+def free_ports(count):
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    return [one.getsockname()[1] for one in sockets]
 
 
 def percentile(values, share):

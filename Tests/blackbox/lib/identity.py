@@ -1,18 +1,12 @@
 """What checks of accounts need of the gateway and its database."""
 
 import os
-import socket
 import subprocess
 
 import httpx
 
 # Seconds that anything may take on a busy machine.
 PATIENCE = 20
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    return [one.getsockname()[1] for one in sockets]
 
 
 def address(name):
