@@ -56,12 +56,22 @@ struct StatementCache {
             for index in types.indices where types[index] == .inferred { types[index] = known.types[index] }
         }
         made += 1
-        let statement = PreparedStatement(name: "s\(made)", sql: sql, types: types)
+        let statement = PreparedStatement(name: Self.name(made, sql, types), sql: sql, types: types)
         statement.lastUse = uses
         let replaced = known ?? (statements.count >= limit ? statements.values.min { $0.lastUse < $1.lastUse } : nil)
         if let replaced { statements[replaced.sql] = nil }
         statements[sql] = statement
         return .missing(statement, replaced: replaced)
+    }
+
+    /// A name that stands for this SQL wherever it is met: behind a pooler that hands one server connection from client to client, a
+    /// bare number would run whatever another client has prepared under it. The digest is FNV-1a.
+    private static func name(_ number: Int, _ sql: String, _ types: [TypeID]) -> String {
+        var digest: UInt64 = 0xcbf2_9ce4_8422_2325
+        func add(_ byte: UInt8) { digest = (digest ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        for byte in sql.utf8 { add(byte) }
+        for type in types { withUnsafeBytes(of: type.rawValue.littleEndian) { for byte in $0 { add(byte) } } }
+        return "s\(number)_\(String(digest, radix: 16))"
     }
 
     /// Forgets a statement that the server does not have, or whose plan is stale, so that its next use prepares it anew.

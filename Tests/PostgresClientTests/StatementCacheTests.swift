@@ -16,6 +16,17 @@ import Testing
         #expect(first != prepare(&cache, "b")?.0)
     }
 
+    @Test("No two connections give one name to different statements, or a pooler between would run the wrong one")
+    func nameTellsStatement() {
+        var (one, other) = (StatementCache(limit: 8), StatementCache(limit: 8))
+        let first = prepare(&one, "a", [.int64(1)])?.0
+        #expect(first != nil && first != prepare(&other, "b", [.int64(1)])?.0)
+        var third = StatementCache(limit: 8)
+        #expect(first == prepare(&third, "a", [.int64(2)])?.0, "one statement may have one name")
+        var fourth = StatementCache(limit: 8)
+        #expect(first != prepare(&fourth, "a", [.uuid(2)])?.0, "types are part of it")
+    }
+
     @Test("Beyond the limit the least recently used statement goes")
     func leastRecentlyUsed() {
         var cache = StatementCache(limit: 2)

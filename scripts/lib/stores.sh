@@ -68,6 +68,12 @@ make_postgres_cluster() {
 
 # start_mongod DIRECTORY PORT CACHE_GIGABYTES: as a replica set of one, rs0.
 start_mongod() {
+    start_mongod_member "$@"
+    "$VENV/bin/python" "$ROOT/scripts/lib/replica_set.py" "$2" || start_failed MongoDB "$1"
+}
+
+# start_mongod_member DIRECTORY PORT CACHE_GIGABYTES: to be made a member of the replica set rs0, or one already.
+start_mongod_member() {
     local directory=$1 port=$2 cache=$3
     mkdir -p "$directory/data"
     (
@@ -77,9 +83,10 @@ start_mongod() {
             </dev/null >"$directory/server.log" 2>&1
     ) &
     echo "$!" >"$directory/pid"
+    # No shell of ours is to report its end.
+    disown
     wait_until 60 answers_or_gone "$port" "$!" || true
     port_answers "$port" || start_failed MongoDB "$directory"
-    "$VENV/bin/python" "$ROOT/scripts/lib/replica_set.py" "$port" || start_failed MongoDB "$directory"
 }
 
 answers_or_gone() { port_answers "$1" || process_gone "$2"; }
