@@ -220,14 +220,22 @@ struct BeatDraftTests {
             try await scene.delivering {
                 let (id, _) = try await scene.make()
                 let halves = [scene.ada, scene.bob].map { BeatSplit.Offer(user: $0.id, share: .init(hundredths: 50_00)) }
-                try await store.replace(halves, of: id, by: scene.ada)
+                let (offered, accepted) = (
+                    AuditEvent("beat_splits_offered", .permission, .notice, actor: scene.ada.id),
+                    AuditEvent("beat_split_accepted", .permission, .notice, actor: scene.bob.id)
+                )
+                try await store.replace(halves, of: id, by: scene.ada, filing: offered)
                 #expect(try await Self.problem { _ = try await scene.move(id, to: .published) } == .conflict)
-                #expect(
-                    try await Self.problem { _ = try await store.accept(.init(hundredths: 60_00), of: id, for: scene.bob) } == .conflict)
-                #expect(try await store.accept(.init(hundredths: 50_00), of: id, for: scene.bob) == true)
-                #expect(try await store.accept(.init(hundredths: 50_00), of: id, for: scene.bob) == false)
+                func accept(_ share: Int64) async throws(Problem) -> Bool {
+                    try await store.accept(.init(hundredths: share), of: id, for: scene.bob, filing: accepted)
+                }
+                #expect(try await Self.problem { _ = try await accept(60_00) } == .conflict)
+                for _ in 0..<2 {
+                    #expect(try await accept(50_00))
+                    #expect(try await scene.stack.count("audit_log WHERE action = 'beat_split_accepted'") == 1)
+                }
                 #expect(try await scene.move(id, to: .published)["status"] as? String == "published")
-                #expect(try await Self.problem { try await store.replace([], of: id, by: scene.ada) } == .conflict)
+                #expect(try await Self.problem { try await store.replace([], of: id, by: scene.ada, filing: offered) } == .conflict)
                 #expect(try await store.splits(of: id, for: scene.bob).map(\.user) == [scene.bob.id])
             }
         }
