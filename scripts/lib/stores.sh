@@ -108,7 +108,7 @@ start_redis() {
 		maxmemory-policy allkeys-lfu
 		${password:+requirepass $password}
 	END
-    redis-server "$directory/redis.conf" >/dev/null || start_failed Redis "$directory"
+    "$(redis_binary)" "$directory/redis.conf" >/dev/null || start_failed Redis "$directory"
     wait_until 10 port_answers "$port" || start_failed Redis "$directory"
 }
 
