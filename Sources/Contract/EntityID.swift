@@ -30,20 +30,23 @@ public struct EntityID: RawRepresentable, Hashable, Comparable, Sendable {
 extension EntityID: LosslessStringConvertible {
     /// Reads the canonical form, `8-4-4-4-12` hexadecimal digits in either case, and no other.
     public init?(_ text: some StringProtocol) {
+        var text = String(text)
+        guard let value = text.withUTF8({ Self.read($0) }) else { return nil }
+        self.init(rawValue: value)
+    }
+
+    private static func read(_ text: UnsafeBufferPointer<UInt8>) -> UInt128? {
+        guard text.count == 36 else { return nil }
         var value: UInt128 = 0
-        var index = 0
-        for byte in text.utf8 {
-            if Self.isHyphen(index) {
+        for (index, byte) in text.enumerated() {
+            if isHyphen(index) {
                 guard byte == UInt8(ascii: "-") else { return nil }
             } else {
-                guard let digit = Self.digit(byte) else { return nil }
+                guard let digit = digit(byte) else { return nil }
                 value = value << 4 | UInt128(digit)
             }
-            index += 1
-            guard index <= 36 else { return nil }
         }
-        guard index == 36 else { return nil }
-        self.init(rawValue: value)
+        return value
     }
 
     public var description: String {

@@ -146,7 +146,12 @@ public struct QueryParameters: Sendable {
 /// Percent-encoding (RFC 3986 §2.1), decoded strictly.
 enum PercentEncoding {
     /// Nil for a broken escape, a NUL, or bytes that are not UTF-8.
-    static func decode(_ text: some StringProtocol, plusIsSpace: Bool) -> String? {
+    static func decode(_ text: Substring, plusIsSpace: Bool) -> String? {
+        // Most texts have nothing to decode.
+        let isPlain = text.utf8.allSatisfy { byte in
+            byte != UInt8(ascii: "%") && byte != 0 && (byte != UInt8(ascii: "+") || !plusIsSpace)
+        }
+        if isPlain { return String(text) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)
         var iterator = text.utf8.makeIterator()

@@ -5,6 +5,8 @@ import HTTPTypes
 public struct RouteTable: Sendable {
     public let routes: [Route]
     private var nodes = [Node()]
+    /// The parameters of each route: which part of its path each one is.
+    private let parameters: [[(part: Int, name: Substring)]]
 
     private struct Node {
         var literals: [Substring: Int] = [:]
@@ -19,6 +21,11 @@ public struct RouteTable: Sendable {
 
     public init(_ routes: [Route]) {
         self.routes = routes
+        parameters = routes.map { route in
+            Self.parts(route.path[...]).enumerated().filter { $0.element.hasPrefix("{") }.map {
+                ($0.offset, $0.element.dropFirst().dropLast())
+            }
+        }
         for (index, route) in routes.enumerated() {
             var node = 0
             for part in Self.parts(route.path[...]) { node = child(of: node, part) }
@@ -42,9 +49,9 @@ public struct RouteTable: Sendable {
             throw Problem(.methodNotAllowed, "This resource does not know that method; the Allow field lists those it knows.")
         }
         var parameters: [Substring: String] = [:]
-        for (name, part) in zip(Self.parts(routes[index].path[...]), parts) where name.hasPrefix("{") {
-            guard let value = PercentEncoding.decode(part, plusIsSpace: false) else { throw .notFound("resource") }
-            parameters[name.dropFirst().dropLast()] = value
+        for (part, name) in self.parameters[index] {
+            guard let value = PercentEncoding.decode(parts[part], plusIsSpace: false) else { throw .notFound("resource") }
+            parameters[name] = value
         }
         return Match(index: index, parameters: parameters)
     }
@@ -57,9 +64,19 @@ public struct RouteTable: Sendable {
     }
 
     /// What stands between the slashes, empty parts too: `/api//beats` and `/api/beats/` are no other names of `/api/beats`.
-    private static func parts(_ path: Substring) -> ArraySlice<Substring> {
-        path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).dropFirst().map { Substring($0) }[...]
+    private static func parts(_ path: Substring) -> [Substring] {
+        var parts: [Substring] = []
+        parts.reserveCapacity(8)
+        var rest = path.utf8.dropFirst()
+        while let slash = rest.firstIndex(of: UInt8(ascii: "/")) {
+            parts.append(Substring(rest[..<slash]))
+            rest = rest[rest.index(after: slash)...]
+        }
+        parts.append(Substring(rest))
+        return parts
     }
+
+    private func find(_ parts: [Substring], from node: Int) -> Int? { find(parts[...], from: node) }
 
     private func find(_ parts: ArraySlice<Substring>, from node: Int) -> Int? {
         guard let part = parts.first else { return nodes[node].methods.isEmpty ? nil : node }
