@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # openapi.yaml is what the gateway does: valid, served as it stands, and fuzzed by schemathesis, as nobody, as a creator and as an
-# admin: no answer that the document does not have, no correct request refused and no wrong one accepted. /metrics is clean,
-# /health/ready ready.
+# admin: no answer that the document does not have, no correct request refused and no wrong one accepted, and what is refused changes
+# neither database. /metrics is clean, /health/ready ready.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/gateway.sh"
 
@@ -60,6 +60,14 @@ document_is_kept() {
     pass "to ${2:-nobody in particular} the gateway does what openapi.yaml says"
 }
 
+# refusals_change_nothing: what was refused while the document was held against the gateway, once more.
+refusals_change_nothing() {
+    KABABEAT_TEST_PASSWORD=$PASSWORD bounded 300 python3 "$HERE/lib/refused.py" "$KABABEAT_TEST_REFUSED" ||
+        fail "a request that was refused changed a store"
+    pass "what is refused leaves both databases as they were, byte for byte"
+}
+
+export KABABEAT_TEST_REFUSED=$KABABEAT_TEST_SCRATCH/refused.ndjson
 kababeat migrate >"$KABABEAT_TEST_SCRATCH/migrate.log"
 kababeat import "$HERE/fixtures/catalogue.ndjson"
 # Tries of passwords and codes are counted wherever they come from, and here come thousands.
@@ -73,6 +81,7 @@ kababeat admin grant fuzz-admin@example.com
 document_is_kept 30
 document_is_kept 20 fuzz-creator
 document_is_kept 20 fuzz-admin
+refusals_change_nothing
 get "$BASE/metrics" | promtool check metrics || fail "promtool finds fault with /metrics"
 pass "/metrics is clean"
 [[ $(get "$BASE/health/ready") == '{"status":"ready","stores":{"postgres":"up","mongo":"up","redis":"up"}}' ]] || fail "not ready any more"

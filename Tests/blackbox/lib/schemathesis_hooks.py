@@ -1,5 +1,6 @@
 """What a schema cannot say, for 10-contract.sh: who asks, rules between parameters, and names of what is there."""
 
+import base64
 import itertools
 import json
 import os
@@ -30,12 +31,15 @@ class Session:
 
     lock = threading.Lock()
     current = None
+    # All that there were.
+    tokens = set()
 
     @classmethod
     def token(cls):
         with cls.lock:
             if cls.current is None:
                 cls.current = fetch("/api/auth/login", {"email": EMAIL, "password": PASSWORD})["accessToken"]
+                cls.tokens.add(cls.current)
             return cls.current
 
     @classmethod
@@ -62,6 +66,31 @@ ENDING = {("POST", "/api/auth/logout"), ("DELETE", "/api/auth/sessions"), ("DELE
 def after_call(context, case, response):
     if response.status_code == 401 or (case.method.upper(), case.path) in ENDING:
         Session.end()
+    if 400 <= response.status_code < 500 and response.request.method not in ("GET", "HEAD", "OPTIONS"):
+        record(response.request, response.status_code)
+
+
+REFUSED = open(os.environ["KABABEAT_TEST_REFUSED"], "a")
+
+
+def record(request, status):
+    """Writes down a request that was refused, for refused.py: bytes as they were, and whose session it was sent in, if in one."""
+    fields = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in request.headers.items()}
+    token = next((value for name, value in fields.items() if name.lower() == "authorization"), "").removeprefix("Bearer ")
+    is_ours = token in Session.tokens
+    hidden = {"x-schemathesis-testcaseid"} | ({"authorization"} if is_ours else set())
+    fields = {name: value for name, value in fields.items() if name.lower() not in hidden}
+    body = request.body or b""
+    line = {
+        "status": status,
+        "method": request.method,
+        "target": request.path_url,
+        "fields": fields,
+        "account": EMAIL if is_ours else "",
+        "body": base64.b64encode(body.encode() if isinstance(body, str) else body).decode(),
+    }
+    with Session.lock:
+        print(json.dumps(line), file=REFUSED, flush=True)
 
 
 @schemathesis.check
