@@ -28,6 +28,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     case relayAfterMarkingBeats
     case relayBeforeRefusal
     case relayAfterRefusal
+    case deadLettersAfterChange
 
     // MARK: Accounts
     case registrationBeforeCommit

@@ -100,7 +100,7 @@ public struct GatewayService: Service {
         routes =
             BeatRoutes(service: beats, creators: users).routes + BeatPermissionRoutes(service: permissions).routes
             + BeatDraftRoutes(service: drafts).routes + BeatSplitRoutes(postgres: postgres).routes
-            + OutboxRoutes(outbox: outbox, audit: audit) { relay.poke() }.routes
+            + OutboxRoutes(outbox: outbox) { relay.poke() }.routes
             + UserRoutes(service: users).routes + AuditRoutes(store: audit).routes
             + sessions.routes + accounts.routes + elsewhere.routes + ServiceKeyRoutes(service: serviceKeys).routes
             + SigningKeyRoutes(service: identity.signingKeys).routes + health.routes

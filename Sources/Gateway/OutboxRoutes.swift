@@ -13,7 +13,6 @@ import JSON
 /// | POST | /api/admin/outbox/dead/purge | role:admin |
 struct OutboxRoutes: Sendable {
     let outbox: OutboxAdministration
-    let audit: any AuditTrail
     let wake: @Sendable () -> Void
 
     /// Names the order of dead letters in cursors.
@@ -24,10 +23,14 @@ struct OutboxRoutes: Sendable {
             .get("/api/admin/outbox", .role(.admin)) { call throws(Problem) in try await depths(&call) },
             .get("/api/admin/outbox/dead", .role(.admin)) { call throws(Problem) in try await dead(&call) },
             .post("/api/admin/outbox/dead/replay", .role(.admin)) { call throws(Problem) in
-                try await change(&call, "dead_letters_replayed") { ids throws(Problem) in try await outbox.replay(ids) }
+                try await change(&call, "dead_letters_replayed") { ids, account throws(Problem) in
+                    try await outbox.replay(ids, accounting: account)
+                }
             },
             .post("/api/admin/outbox/dead/purge", .role(.admin)) { call throws(Problem) in
-                try await change(&call, "dead_letters_purged") { ids throws(Problem) in try await outbox.purge(ids) }
+                try await change(&call, "dead_letters_purged") { ids, account throws(Problem) in
+                    try await outbox.purge(ids, accounting: account)
+                }
             },
         ]
     }
@@ -118,7 +121,8 @@ struct OutboxRoutes: Sendable {
     }
 
     private func change(
-        _ call: inout Call, _ action: String, _ change: ([Int64]?) async throws(Problem) -> Int64
+        _ call: inout Call, _ action: String,
+        _ change: ([Int64]?, @escaping OutboxAdministration.Accounting) async throws(Problem) -> Int64
     ) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         var input = try call.input(allowed: ["ids", "all"])
@@ -128,10 +132,11 @@ struct OutboxRoutes: Sendable {
         try input.check()
         let account = try call.account()
         call.clock.mark(.parse)
-        let count = try await change(ids)
+        let caller = call.caller
+        let count = try await change(ids) { count in
+            AuditEvent(action, .admin, .notice, actor: account.id, caller: caller, metadata: [.count: String(count)])
+        }
         wake()
-        try await audit.record(
-            AuditEvent(action, .admin, .notice, actor: account.id, caller: call.caller, metadata: [.count: String(count)]))
         call.clock.mark(.fetch)
         var json = JSONWriter()
         json.object { json in

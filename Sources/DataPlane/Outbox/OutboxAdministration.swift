@@ -1,4 +1,5 @@
 import Contract
+import CrashPoints
 import PostgresClient
 import Synchronization
 
@@ -104,17 +105,28 @@ public final class OutboxAdministration: Sendable {
         """
     ) { row throws(PostgresError) in try row.int64(0) }
 
-    /// Has dead letters tried again, those of `ids` or all of them: for when what refused them is mended. Returns how many. Throws
-    /// `storeUnavailable` or `overloaded`.
-    public func replay(_ ids: [Int64]?) async throws(Problem) -> Int64 { try await change(Self.replayDead, ids) }
+    /// Makes the entry of the audit log that accounts for so many dead letters.
+    public typealias Accounting = @Sendable (_ count: Int64) -> AuditEvent
 
-    /// Gives dead letters up, those of `ids` or all of them: the copies stay as they are until the next change. Returns how many.
-    /// Throws `storeUnavailable` or `overloaded`.
-    public func purge(_ ids: [Int64]?) async throws(Problem) -> Int64 { try await change(Self.purgeDead, ids) }
+    /// Has dead letters tried again, those of `ids` or all of them: for when what refused them is mended. Returns how many; the entry
+    /// commits together with it. Throws `storeUnavailable` or `overloaded`.
+    public func replay(_ ids: [Int64]?, accounting account: @escaping Accounting) async throws(Problem) -> Int64 {
+        try await change(Self.replayDead, ids, account)
+    }
 
-    private func change(_ statement: PostgresStatement<Int64>, _ ids: [Int64]?) async throws(Problem) -> Int64 {
-        try await postgres.rows(
+    /// Gives dead letters up, those of `ids` or all of them: the copies stay as they are until the next change. Returns and throws as
+    /// `replay` does.
+    public func purge(_ ids: [Int64]?, accounting account: @escaping Accounting) async throws(Problem) -> Int64 {
+        try await change(Self.purgeDead, ids, account)
+    }
+
+    private func change(
+        _ statement: PostgresStatement<Int64>, _ ids: [Int64]?, _ account: @escaping Accounting
+    ) async throws(Problem) -> Int64 {
+        let counts = try await postgres.rows(
             statement, [.bool(ids == nil), .int64s(ids ?? []), .int64(Int64(Self.most))], as: .system, within: timeout
-        ).first ?? 0
+        ) { counts in counts.map(account) }
+        crash(at: .deadLettersAfterChange)
+        return counts.first ?? 0
     }
 }

@@ -114,6 +114,24 @@ def refusal(trial):
     return "complete; the dead letter has been tried eight times, and can be purged"
 
 
+@check("deadLettersAfterChange")
+def dead_letters(trial):
+    """What an admin did about dead letters is in the audit log, whether or not it was answered."""
+    sql(
+        """INSERT INTO outbox (aggregate_type, aggregate_id, version, operation, attempts, state, next_at, last_error)
+           VALUES ('beat', gen_random_uuid(), 1, 'upsert', 8, 'dead', NULL, 'unknown_beat')"""
+    )
+    entries = "SELECT count(*) FROM audit_log WHERE action = 'dead_letters_purged'"
+    before = number(entries)
+    trial.start()
+    assert call("POST", "/api/admin/outbox/dead/purge", {"all": True}, trial.world.ines) is None
+    trial.dies()
+    trial.heal()
+    assert call("GET", "/api/admin/outbox/dead", token=trial.world.ines).expect(200)["items"] == []
+    assert number(entries) == before + 1
+    return "complete; purged, with one entry in the audit log"
+
+
 @check("registrationBeforeCommit", "registrationAfterCommit")
 def registration(trial):
     """An account is made with its mail, or neither is."""
