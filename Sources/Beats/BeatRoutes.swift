@@ -86,7 +86,8 @@ public struct BeatRoutes: Sendable {
         var request = BeatListRequest(page: query.page())
         Self.readOrder(&query, &request)
         try query.check()
-        guard let creator = try await creators.account(call.parameter("user")) else { throw .notFound("user") }
+        let named = try await creators.account(call.parameter("user"), bypassingCache: call.bypassesCache)
+        guard let creator = named else { throw .notFound("user") }
         request.filter.creator = creator
         return try await answer(request, &call)
     }

@@ -26,9 +26,11 @@ public final class BeatService: Sendable {
     private let contents: BeatContentStore
     private let viewers: BeatViewerStore
     private let search: BeatSearchStore
-    private let pages = PageCache<BeatSearchPlan, BeatSearchPage>(capacity: 4096, lifetime: .seconds(2))
-    private let totals = PageCache<BSONDocument, BeatTotal>(capacity: 4096, lifetime: .seconds(10))
-    private let genreList = PageCache<String, [Genre]>(capacity: 1, lifetime: .seconds(30))
+    private let detailSource: EntitySource
+    private let summarySource: EntitySource
+    private let pages: PageCache<BeatSearchPlan, BeatSearchPage>
+    private let totals: PageCache<BSONDocument, BeatTotal>
+    private let genreList: PageCache<String, [Genre]>
 
     public init(cache: EntityCache, postgres: PostgresAccess, mongo: MongoAccess, timeouts: Timeouts = Timeouts(), observer: any Observer) {
         self.cache = cache
@@ -41,6 +43,14 @@ public final class BeatService: Sendable {
             try await Self.load(ids, .summary, cores, contents)
         }
         (self.cores, self.contents) = (cores, contents)
+        let versions = BatchLoader<EntityID, Int64>(kind: "beat_version", observer: observer) { ids throws(Problem) in
+            try await cores.versions(ids)
+        }
+        detailSource = EntitySource(details, versions: versions)
+        summarySource = EntitySource(summaries, versions: versions)
+        pages = PageCache(capacity: 4096, lifetime: .seconds(2)) { cache.isTrusted }
+        totals = PageCache(capacity: 4096, lifetime: .seconds(10)) { cache.isTrusted }
+        genreList = PageCache(capacity: 1, lifetime: .seconds(30)) { cache.isTrusted }
         viewers = BeatViewerStore(postgres: postgres, timeout: timeouts.postgres)
         search = BeatSearchStore(mongo: mongo, timeout: timeouts.search)
     }
@@ -57,11 +67,11 @@ public final class BeatService: Sendable {
     func beat(_ id: EntityID, bypassingCache: Bool) async throws(Problem) -> Lookup {
         let lookup: Lookup
         if bypassingCache {
-            lookup = try await cache.lookUpPastTiers([id], from: details)[0]
+            lookup = try await cache.lookUpPastTiers(Self.detail, [id], from: detailSource)[0]
         } else if let body = cache.local(Self.detail, id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
-            lookup = try await cache.lookUp(Self.detail, [id], from: details)[0]
+            lookup = try await cache.lookUp(Self.detail, [id], from: detailSource)[0]
         }
         guard lookup.body.exists else { throw .notFound("beat") }
         return lookup
@@ -114,8 +124,10 @@ public final class BeatService: Sendable {
         // Half a list would look like a whole one.
         if case .failure(let problem) = contents { throw problem }
         let last = found.count > shown.count ? shown.last : nil
+        let bodies = shown.map { core in Self.body(core, contents.map { $0[core.id] }) }
+        await cache.learn(.beat, Dictionary(zip(shown.map(\.id), bodies)) { first, _ in first })
         return BeatList(
-            beats: shown.map { core in Lookup(tier: .bypass, body: Self.body(core, contents.map { $0[core.id] })) },
+            beats: bodies.map { Lookup(tier: .bypass, body: $0) },
             next: last.map { Cursor(order: order, value: .integer($0.createdAt.microseconds), id: $0.id) }, total: total,
             limit: request.limit, pageTier: .bypass)
     }
@@ -146,7 +158,8 @@ public final class BeatService: Sendable {
 
     private func rows(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
         bypassingCache
-            ? try await cache.lookUpPastTiers(ids, from: summaries) : try await cache.lookUp(Self.summary, ids, from: summaries)
+            ? try await cache.lookUpPastTiers(Self.summary, ids, from: summarySource)
+            : try await cache.lookUp(Self.summary, ids, from: summarySource)
     }
 
     private static func problem(_ error: any Error) -> Problem { error as? Problem ?? .unexpected }
@@ -187,15 +200,19 @@ public final class BeatService: Sendable {
     static func body(_ core: BeatCore, _ content: Result<BeatContent?, Problem>) -> CachedBody {
         switch content {
         case .success(let content?) where content.version == core.version:
-            CachedBody(version: core.version, json: BeatMerge.beat(core, content))
+            CachedBody(version: core.version, json: BeatMerge.beat(core, content), changedAt: core.updatedAt)
         case .success(let content?) where content.version > core.version:
-            CachedBody(version: core.version, json: BeatMerge.beat(core, content, sources: Sources(postgres: .stale)), isComplete: false)
+            CachedBody(
+                version: core.version, json: BeatMerge.beat(core, content, sources: Sources(postgres: .stale)), isComplete: false,
+                changedAt: core.updatedAt)
         case .success(let content):
             CachedBody(
                 version: core.version, json: BeatMerge.beat(core, content, sources: Sources(mongo: content == nil ? .pending : .stale)),
-                isComplete: false)
+                isComplete: false, changedAt: core.updatedAt)
         case .failure:
-            CachedBody(version: core.version, json: BeatMerge.beat(core, nil, sources: Sources(mongo: .missing)), isComplete: false)
+            CachedBody(
+                version: core.version, json: BeatMerge.beat(core, nil, sources: Sources(mongo: .missing)), isComplete: false,
+                changedAt: core.updatedAt)
         }
     }
 }

@@ -17,6 +17,9 @@ struct BeatCoreStore: Sendable {
         """
     private static let select = PostgresStatement<BeatCore>(
         "\(columns) WHERE beats.id = ANY($1) AND beats.status = 'published'", decode: core)
+    private static let selectVersions = PostgresStatement<(EntityID, Int64)>(
+        "SELECT id, version FROM beats WHERE id = ANY($1) AND status = 'published'"
+    ) { row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), try row.int64(1)) }
     private static let selectAny = PostgresStatement<BeatCore>(
         "\(columns) WHERE beats.id = $1 AND beats.deleted_at IS NULL", decode: core)
 
@@ -46,6 +49,12 @@ struct BeatCoreStore: Sendable {
         let cores = try await postgres.rows(
             Self.select, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
         return Dictionary(cores.map { ($0.id, $0) }) { first, _ in first }
+    }
+
+    /// The versions of those of `ids` that are published: of the same beats as `cores`. Throws `storeUnavailable` or `overloaded`.
+    func versions(_ ids: [EntityID]) async throws(Problem) -> [EntityID: Int64] {
+        let versions = try await postgres.rows(Self.selectVersions, [.uuids(ids.map(\.rawValue))], as: .anonymous, within: timeout)
+        return Dictionary(versions) { first, _ in first }
     }
 
     /// A beat in whatever status, if the account may see it. Throws `storeUnavailable` or `overloaded`.

@@ -54,7 +54,8 @@ extension Commands {
         do throws(Problem) {
             outcome = .success(try await compare(BeatVerifier(postgres: postgres, mongo: mongo), since, repair, onProgress))
             if repair {
-                let cache = EntityCache(representations: GatewayService.representations, redis: stores.redis, observer: observer)
+                let cache = EntityCache(
+                    representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
                 let projectors = GatewayService.projectors(postgres, mongo)
                 try await OutboxRelay(
                     settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer

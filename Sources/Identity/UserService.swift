@@ -27,7 +27,7 @@ public final class UserService: CreatorDirectory {
         guard let id = try await identify(idOrUsername, bypassingCache: bypassingCache) else { throw .notFound("user") }
         let lookup: Lookup
         if bypassingCache {
-            lookup = Lookup(tier: .bypass, body: try await load([id])[id] ?? .absent)
+            lookup = try await cache.lookUpPastTiers(Self.profile, [id], from: source)[0]
         } else if let body = cache.local(Self.profile, id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
@@ -39,7 +39,7 @@ public final class UserService: CreatorDirectory {
 
     public func account(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> EntityID? {
         guard let id = try await identify(idOrUsername, bypassingCache: bypassingCache) else { return nil }
-        if bypassingCache { return try await load([id])[id] == nil ? nil : id }
+        if bypassingCache { return try await cache.lookUpPastTiers(Self.profile, [id], from: source)[0].body.exists ? id : nil }
         if let body = cache.local(Self.profile, id) { return body.exists ? id : nil }
         return try await cache.lookUp(Self.profile, [id], from: source)[0].body.exists ? id : nil
     }
@@ -50,7 +50,9 @@ public final class UserService: CreatorDirectory {
     }
 
     private var source: EntitySource {
-        EntitySource { ids throws(Problem) in try await self.load(ids) } versions: { [versions] ids throws(Problem) in
+        EntitySource { ids throws(Problem) in
+            try await self.load(ids)
+        } versions: { [versions] ids throws(Problem) in
             let found = try await versions.values(for: ids)
             return Dictionary(zip(ids, found).compactMap { id, version in version.map { (id, $0) } }) { first, _ in first }
         }

@@ -106,6 +106,10 @@ public final class RedisClient: Sendable {
             isBreakerOpen: states.allSatisfy(\.isBreakerOpen))
     }
 
+    /// How often connections were opened. While it stays the same, every command has gone to the servers that earlier ones went to: a
+    /// server that was restarted or replaced has lost its connections.
+    public var openings: Int { connections.reduce(0) { $0 + $1.openings } }
+
     /// Proves that the server answers.
     public nonisolated(nonsending) func ping(deadline: ContinuousClock.Instant) async throws(RedisError) {
         _ = try await send(RedisCommand("PING"), deadline: deadline)

@@ -23,6 +23,8 @@ actor RedisConnection: LineOwner {
         /// Why nothing can be sent now.
         var refusal: RedisError?
         var isOpen = false
+        /// How often the connection was opened.
+        var openings = 0
     }
 
     var line: Line
@@ -77,6 +79,8 @@ actor RedisConnection: LineOwner {
         return nil
     }
 
+    nonisolated var openings: Int { gate.withLock { $0.openings } }
+
     nonisolated var state: (isOpen: Bool, inFlight: Int, isBreakerOpen: Bool) {
         gate.withLock { ($0.isOpen, $0.inFlight, $0.refusal?.code == .breakerOpen) }
     }
@@ -129,6 +133,8 @@ actor RedisConnection: LineOwner {
     // MARK: The line
 
     func lineOpened(after duration: Duration) {
+        // Before anything is sent on the new line.
+        gate.withLock { $0.openings += 1 }
         line.backoff.reset()
         silentSince = .now
         lastLineError = nil

@@ -61,22 +61,39 @@ import Testing
                 id: EntityID(rawValue: UInt128.random(in: .min ... .max, using: &random)),
                 version: Int64.random(in: .min ... .max, using: &random))
         }
-        #expect(SharedTier.decode(SharedTier.encode(announcements)) == announcements, "\(random)")
-        #expect(SharedTier.decode([]) == [])
+        #expect(CacheWire.decode(CacheWire.encode(announcements)) == announcements, "\(random)")
+        #expect(CacheWire.decode([]) == [])
         for text in [
             "beat", "beat x 1", "beat 01920000-0000-7000-8000-000000000001", "beat 01920000-0000-7000-8000-000000000001 x",
             "order 01920000-0000-7000-8000-000000000001 1", "beat 01920000-0000-7000-8000-000000000001 1 2", "\u{0}",
             "beat 01920000-0000-7000-8000-000000000001 99999999999999999999",
         ] {
-            #expect(SharedTier.decode(Array(text.utf8)) == nil, "\(text)")
+            #expect(CacheWire.decode(Array(text.utf8)) == nil, "\(text)")
         }
-        #expect(SharedTier.decode([0xFF, 0xFE]) == nil)
+        #expect(CacheWire.decode([0xFF, 0xFE]) == nil)
     }
 
-    @Test func keysOfTheSharedTierNameKindIdRepresentationAndSchema() {
+    @Test func keysOfTheSharedTierNameGenerationKindIdRepresentationAndSchema() {
         let id = EntityID(rawValue: 1)
         #expect(
-            Representation(kind: .beat, name: "detail", schema: 3).sharedKey(id) == "kb:beat:00000000-0000-0000-0000-000000000001:detail:3")
-        #expect(Representation.floorKey(.user, id) == "kb:user:00000000-0000-0000-0000-000000000001:floor")
+            Representation(kind: .beat, name: "detail", schema: 3).sharedKey(id, 7)
+                == "kb:7:beat:00000000-0000-0000-0000-000000000001:detail:3")
+        #expect(Representation.floorKey(.user, id, 7) == "kb:7:user:00000000-0000-0000-0000-000000000001:floor")
+    }
+
+    @Test func aServerIsNamedByItsRunAndItsDataAndAReplicaIsNone() {
+        func info(_ role: String) -> String {
+            "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\r\n# Replication\r\nrole:\(role)\r\nmaster_replid:def\r\n"
+        }
+        #expect(CacheWire.server(info("master")) == "abc def")
+        #expect(CacheWire.server(info("slave")) == nil)
+        #expect(CacheWire.server("NOPERM") == nil && CacheWire.server("") == nil)
+    }
+
+    @Test func aBeatReadsBackToTheNanosecond() {
+        for age in [Duration.zero, .nanoseconds(1), .seconds(86_400 * 365) + .nanoseconds(999_999_999)] {
+            #expect(CacheWire.decodeBeat(CacheWire.encode(age)) == age)
+        }
+        #expect(CacheWire.decodeBeat(Array("x".utf8)) == nil)
     }
 }

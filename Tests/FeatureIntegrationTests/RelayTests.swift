@@ -235,21 +235,29 @@ extension Stack {
         }
     }
 
-    @Test func withRedisAwayMongoIsUpToDateAndRowsWaitUntilTheyAreAnnounced() async throws {
+    @Test func withRedisAwayRowsAreDeliveredAndTheGenerationOfCachesEnds() async throws {
         try await Stack.use { stack in
             let beat = try await stack.makeBeat(1)
             let redis = try stack.absentRedis()
-            let problem = await #expect(throws: Problem.self) { try await stack.relay(redis: redis).drain(within: .zero) }
-            #expect(problem?.missing == [.redis])
+            func generation() async throws -> [String] { try await stack.texts("SELECT generation::text FROM cache_generation") }
+            let before = try await generation()
+            try await stack.relay(redis: redis).drain(within: .seconds(20))
             #expect(try await stack.version("beats", of: beat) == 1)
             #expect(try await stack.version("search_index", of: beat) == 1)
-            #expect(try await stack.outbox(beat) == ["pending 0 - free"])
-            try await stack.makeDue()
-            try await stack.relay().drain(within: .seconds(20))
             #expect(try await stack.outbox(beat) == [])
-            let floor = try await stack.redis.send(RedisCommand("GET", .text(Representation.floorKey(.beat, beat))), deadline: Stack.soon)
-            #expect(floor.bytes == Array("1".utf8))
+            #expect(try await generation() != before)
             await redis.shutdown()
+        }
+    }
+
+    @Test func withMongoAwayWhatIsCommittedIsAnnouncedAllTheSame() async throws {
+        try await Stack.use { stack in
+            let beat = try await stack.makeBeat(1)
+            let mongo = try stack.absentMongo()
+            await #expect(throws: Problem.self) { try await stack.relay(mongo: mongo).drain(within: .zero) }
+            #expect(stack.recorder.count { if case .cacheInvalidated = $0 { true } else { false } } == 1)
+            #expect(try await stack.outbox(beat) == ["pending 0 - free"])
+            await mongo.shutdown()
         }
     }
 

@@ -125,7 +125,9 @@ struct Stack: Sendable {
     // MARK: What a gateway is made of
 
     func cache(limits: EntityCache.Limits = .init()) -> EntityCache {
-        EntityCache(representations: [BeatService.detail, BeatService.summary], limits: limits, redis: redis, observer: recorder)
+        EntityCache(
+            representations: [BeatService.detail, BeatService.summary], limits: limits, redis: redis,
+            postgres: PostgresAccess(postgres, observer: recorder), observer: recorder)
     }
 
     /// A relay over these stores, or over others in their place.
@@ -134,7 +136,8 @@ struct Stack: Sendable {
         let postgres = PostgresAccess(postgres, observer: observer)
         let projector = BeatProjector(postgres: postgres, mongo: MongoAccess(mongo ?? self.mongo, observer: observer))
         let cache = EntityCache(
-            representations: [BeatService.detail, BeatService.summary], redis: redis ?? self.redis, observer: observer)
+            representations: [BeatService.detail, BeatService.summary], redis: redis ?? self.redis, postgres: postgres,
+            observer: observer)
         return OutboxRelay(postgres: postgres, projectors: [projector], cache: cache, observer: observer)
     }
 

@@ -10,25 +10,30 @@ public struct CachedBody: Sendable {
     public let etag: String
     /// False where a store did not bring its part: good for one answer, never kept.
     public let isComplete: Bool
+    /// When this version was made, where that is known.
+    public let changedAt: Timestamp?
 
-    public init(version: Int64, json: [UInt8], isComplete: Bool = true) {
+    public init(version: Int64, json: [UInt8], isComplete: Bool = true, changedAt: Timestamp? = nil) {
         let bytes = ByteBuffer(bytes: json)
         let digest = Digest(json).value
-        self.init(version: version, etag: "\"\(version)-\(String(digest, radix: 36))\"", bytes: bytes, isComplete: isComplete)
+        self.init(
+            version: version, etag: "\"\(version)-\(String(digest, radix: 36))\"", bytes: bytes, isComplete: isComplete,
+            changedAt: changedAt)
     }
 
     /// An entity that nobody may see, or that is not there.
-    public static let absent = CachedBody(version: 0, etag: "", bytes: nil, isComplete: true)
+    public static let absent = CachedBody(version: 0, etag: "", bytes: nil, isComplete: true, changedAt: nil)
 
     public var exists: Bool { bytes != nil }
 
     var cost: Int { (bytes?.readableBytes ?? 0) + 160 }
 
-    private init(version: Int64, etag: String, bytes: ByteBuffer?, isComplete: Bool) {
+    private init(version: Int64, etag: String, bytes: ByteBuffer?, isComplete: Bool, changedAt: Timestamp?) {
         self.version = version
         self.etag = etag
         self.bytes = bytes
         self.isComplete = isComplete
+        self.changedAt = changedAt
     }
 }
 

@@ -13,106 +13,129 @@ public struct Lookup: Sendable {
     }
 }
 
+/// Where a cache gets what it does not have.
+public struct EntitySource: Sendable {
+    public typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: CachedBody]
+    public typealias Versions = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: Int64]
+
+    let load: Load
+    let versions: Versions?
+
+    /// `load` brings bodies. `versions` says at which version each is now, none where there is none; without it a body that has to be
+    /// confirmed is loaded anew. Both must read after they are called, never join what was asked before.
+    public init(load: @escaping Load, versions: Versions? = nil) {
+        self.load = load
+        self.versions = versions
+    }
+
+    /// Asks batch by batch. A loader's next batch leaves after it was asked for, so what it reads is never older than the question.
+    public init(_ bodies: BatchLoader<EntityID, CachedBody>, versions: BatchLoader<EntityID, Int64>) {
+        self.init { ids throws(Problem) in
+            try await bodies.found(for: ids)
+        } versions: { ids throws(Problem) in
+            try await versions.found(for: ids)
+        }
+    }
+}
+
 /// Final bytes of public entities in two tiers: this process's memory over Redis.
 ///
-/// A miss is loaded once in this process (`Flight`) and once among all processes (a lease in Redis). What was announced as newer
-/// while a load was under way is never stored: an announcement detaches the flights of its entity and voids their leases. Sessions,
-/// carts, balances and payments never come here.
+/// While this instance is sure to hear of every change (`CacheTrust`), a hit is served as it is, and a miss is loaded once in this process
+/// (`Flight`) and once among all processes (a lease in Redis). While it is not, Postgres is asked at which version an entity is before
+/// its bytes are served from memory, and Redis is left alone. What was announced as newer while a load was under way is never stored: an
+/// announcement detaches the flights of its entity and voids their leases. Sessions, carts, balances and payments never come here.
 public final class EntityCache: Sendable {
-    public typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: CachedBody]
-
     /// The bounds of the cache.
     public struct Limits: Sendable {
         /// Bytes of memory that bodies may take in this process.
         public var localBytes: Int
-        /// Life of a body in memory while announcements of other processes are heard.
+        /// Life of a body in memory, whatever was announced.
         public var localLifetime: Duration
-        /// The same while they are not.
-        public var deafLifetime: Duration
         /// What one call of Redis may cost a request.
         public var sharedDeadline: Duration
+        /// How long a body may be served after a newer version was announced, by whoever has not heard of it.
+        public var patience: Duration
 
         public init(
-            localBytes: Int = 64 << 20, localLifetime: Duration = .seconds(60), deafLifetime: Duration = .seconds(1),
-            sharedDeadline: Duration = .milliseconds(50)
+            localBytes: Int = 64 << 20, localLifetime: Duration = .seconds(60), sharedDeadline: Duration = .milliseconds(50),
+            patience: Duration = .milliseconds(250)
         ) {
             self.localBytes = localBytes
             self.localLifetime = localLifetime
-            self.deafLifetime = deafLifetime
             self.sharedDeadline = sharedDeadline
+            self.patience = patience
         }
     }
 
-    private struct Key: Hashable {
+    struct Key: Hashable {
         let representation: Representation
         let id: EntityID
     }
 
-    private struct State {
-        var local: LocalTier<Key, CachedBody>
-        var flights: [Key: Flight<Lookup>] = [:]
-        var isListening = false
+    /// A body, and the era in which it is good as it stands; nil where it has to be confirmed whenever it is asked for.
+    struct Kept {
+        let body: CachedBody
+        let era: UInt64?
     }
 
-    private let representations: [Representation]
-    private let limits: Limits
-    private let shared: SharedTier?
-    private let observer: any Observer
-    private let state: Mutex<State>
-    private let onAnnouncement: @Sendable ([Announcement]?) -> Void
+    struct State {
+        var local: LocalTier<Key, Kept>
+        /// Of the current era, all of them.
+        var flights: [Key: Flight<Lookup>] = [:]
+        var trust: CacheTrust
+        var newest = NewestVersions()
+        /// Under way to end the generation.
+        var closing: Flight<Void>?
+        var hasNoServer = false
+    }
+
+    let representations: [Representation]
+    let limits: Limits
+    let shared: SharedTier?
+    let generations: CacheGenerationStore
+    let observer: any Observer
+    let state: Mutex<State>
+    let onAnnouncement: @Sendable ([Announcement]?) -> Void
+    /// Names this instance among those who hear beats.
+    let instance = RequestID()
+    let began = ContinuousClock.now
 
     /// `representations` are all that are ever cached, so that an announcement reaches each. `onAnnouncement` hears every
     /// announcement that reaches this process, its own included; nil says that some may have been missed.
     public init(
-        representations: [Representation], limits: Limits = Limits(), redis: RedisClient?, observer: any Observer,
-        onAnnouncement: @escaping @Sendable ([Announcement]?) -> Void = { _ in }
+        representations: [Representation], limits: Limits = Limits(), redis: RedisClient?, postgres: PostgresAccess,
+        observer: any Observer, onAnnouncement: @escaping @Sendable ([Announcement]?) -> Void = { _ in }
     ) {
         self.representations = representations
         self.limits = limits
         self.observer = observer
         self.onAnnouncement = onAnnouncement
+        generations = CacheGenerationStore(postgres: postgres)
         shared = redis.map { SharedTier(redis: $0, deadline: limits.sharedDeadline, observer: observer) }
-        state = Mutex(State(local: LocalTier(capacity: limits.localBytes)))
+        state = Mutex(State(local: LocalTier(capacity: limits.localBytes), trust: CacheTrust(patience: limits.patience)))
     }
 
     // MARK: Reading
 
-    /// The body if this process has it. Never waits.
+    /// The body if this process has it and is sure that it would have heard of a newer one. Never waits.
     public func local(_ representation: Representation, _ id: EntityID) -> CachedBody? {
         let now = ContinuousClock.now
-        let body = state.withLock { $0.local.value(for: Key(representation: representation, id: id), now: now) }
+        let body: CachedBody? = state.withLock { state in
+            guard let era = state.trust.trustedEra(at: now),
+                let kept = state.local.value(for: Key(representation: representation, id: id), now: now), kept.era == era
+            else { return nil }
+            return kept.body
+        }
         if body != nil { observer.observe(.cacheLookup(.l1)) }
         return body
     }
 
-    /// The bodies of `ids` in their order, from the nearest tier that has each; `load` fetches the rest together.
+    /// The bodies of `ids` in their order, from the nearest tier that has each; `source` brings the rest together.
     ///
-    /// Throws only what `load` throws. A failed load is not remembered.
-    public func lookUp(_ representation: Representation, _ ids: [EntityID], load: @escaping Load) async throws(Problem) -> [Lookup] {
-        var found: [EntityID: Lookup] = Dictionary(minimumCapacity: ids.count)
-        var joined: [(EntityID, Flight<Lookup>)] = []
-        var own: [EntityID: Flight<Lookup>] = [:]
-        let now = ContinuousClock.now
-        state.withLock { state in
-            for id in ids {
-                let key = Key(representation: representation, id: id)
-                if let body = state.local.value(for: key, now: now) {
-                    found[id] = Lookup(tier: .l1, body: body)
-                } else if let flight = state.flights[key] {
-                    joined.append((id, flight))
-                } else {
-                    let flight = Flight<Lookup>()
-                    state.flights[key] = flight
-                    own[id] = flight
-                    joined.append((id, flight))
-                }
-            }
-        }
-        if !own.isEmpty {
-            // Not the request's own task: the load outlives a caller that goes away, and the others still get their answer.
-            Task { [own] in await self.fly(representation, own, load) }
-        }
-        for (id, flight) in joined { found[id] = try await flight.wait() }
+    /// Throws only what `source` throws. A failed load is not remembered.
+    public func lookUp(_ representation: Representation, _ ids: [EntityID], from source: EntitySource) async throws(Problem) -> [Lookup] {
+        let lookups = try await trustedLookUp(representation, ids, source)
+        let found = if let lookups { lookups } else { try await confirmedLookUp(representation, ids, source) }
         return ids.map { id in
             let lookup = found[id] ?? Lookup(tier: .miss, body: .absent)
             observer.observe(.cacheLookup(lookup.tier))
@@ -120,161 +143,103 @@ public final class EntityCache: Sendable {
         }
     }
 
-    /// Brings all of `flights` down: from Redis where it has them, else by one `load`.
-    private func fly(_ representation: Representation, _ flights: [EntityID: Flight<Lookup>], _ load: Load) async {
-        var missing: [EntityID] = []
-        var leases: [EntityID: [UInt8]] = [:]
-        let ids = Array(flights.keys)
-        if let shared {
-            let keys = ids.map { representation.sharedKey($0) }
-            var theirs: [EntityID] = []
-            for (id, entry) in zip(ids, await shared.findOrLease(keys)) {
-                switch entry {
-                case .body(let body): land(representation, id, flights[id], Lookup(tier: .l2, body: body))
-                case .mine(let lease):
-                    leases[id] = lease
-                    missing.append(id)
-                case .theirs: theirs.append(id)
-                case .unavailable: missing.append(id)
+    /// Nil where nothing that this instance holds is to be trusted.
+    private func trustedLookUp(
+        _ representation: Representation, _ ids: [EntityID], _ source: EntitySource
+    ) async throws(Problem) -> [EntityID: Lookup]? {
+        var found: [EntityID: Lookup] = Dictionary(minimumCapacity: ids.count)
+        var joined: [(EntityID, Flight<Lookup>)] = []
+        var own = Departure()
+        let now = ContinuousClock.now
+        let isTrusted = state.withLock { state in
+            guard let era = state.trust.trustedEra(at: now) else { return false }
+            own.access = state.trust.sharedAccess(at: now)
+            for id in ids where found[id] == nil {
+                let key = Key(representation: representation, id: id)
+                let kept = state.local.value(for: key, now: now)
+                if let kept, kept.era == era {
+                    found[id] = Lookup(tier: .l1, body: kept.body)
+                } else if let flight = state.flights[key] {
+                    joined.append((id, flight))
+                } else {
+                    let flight = Flight<Lookup>()
+                    state.flights[key] = flight
+                    own.flights[id] = flight
+                    own.unconfirmed[id] = kept?.body
+                    joined.append((id, flight))
                 }
             }
-            missing += await awaitOthers(theirs, representation, flights, shared)
-        } else {
-            missing = ids
+            return true
         }
-        guard !missing.isEmpty else { return }
-        do throws(Problem) {
-            let loaded = try await load(missing)
-            var fills: [SharedTier.Fill] = []
-            for id in missing {
-                let body = loaded[id] ?? .absent
-                land(representation, id, flights[id], Lookup(tier: .miss, body: body))
-                guard let lease = leases[id], body.isComplete else { continue }
-                leases[id] = nil
-                fills.append(
-                    SharedTier.Fill(
-                        key: representation.sharedKey(id), floorKey: Representation.floorKey(representation.kind, id), lease: lease,
-                        body: body, lifetime: representation.lifetime))
-            }
-            await shared?.fill(fills)
-        } catch {
-            for id in missing { abandon(representation, id, flights[id], error) }
+        guard isTrusted else { return nil }
+        if !own.flights.isEmpty {
+            // Not the request's own task: the load outlives a caller that goes away, and the others still get their answer.
+            Task { [own] in await self.fly(representation, own, source) }
         }
-        await shared?.release(leases.map { (representation.sharedKey($0), $1) })
+        for (id, flight) in joined { found[id] = try await flight.wait() }
+        return found
     }
 
-    /// Gives the process that holds a lease a little time; what it has not brought by then is loaded here, and not stored.
-    private func awaitOthers(
-        _ ids: [EntityID], _ representation: Representation, _ flights: [EntityID: Flight<Lookup>], _ shared: SharedTier
-    ) async -> [EntityID] {
-        var waiting = ids
-        for pause in [5, 15, 30] where !waiting.isEmpty {
-            try? await Task.sleep(for: .milliseconds(pause))
-            var still: [EntityID] = []
-            for (id, entry) in zip(waiting, await shared.find(waiting.map { representation.sharedKey($0) })) {
-                if case .body(let body) = entry {
-                    land(representation, id, flights[id], Lookup(tier: .l2, body: body))
-                } else {
-                    still.append(id)
-                }
-            }
-            waiting = still
+    /// Asks Postgres about everything, for this caller alone: what others asked for a moment ago may be older than what it knows of.
+    private func confirmedLookUp(
+        _ representation: Representation, _ ids: [EntityID], _ source: EntitySource
+    ) async throws(Problem) -> [EntityID: Lookup] {
+        let now = ContinuousClock.now
+        let unconfirmed = state.withLock { state in
+            var bodies: [EntityID: CachedBody] = [:]
+            for id in ids { bodies[id] = state.local.value(for: Key(representation: representation, id: id), now: now)?.body }
+            return bodies
         }
-        return waiting
+        var found = try await confirmed(representation.kind, unconfirmed, source).mapValues { Lookup(tier: .l1, body: $0) }
+        let missing = Set(ids).filter { found[$0] == nil }
+        guard !missing.isEmpty else { return found }
+        let loaded = try await source.load(Array(missing))
+        await learn(representation.kind, loaded)
+        for id in missing {
+            let body = loaded[id] ?? .absent
+            found[id] = Lookup(tier: .miss, body: body)
+            if body.isComplete { state.withLock { keep(body, Key(representation: representation, id: id), era: nil, in: &$0) } }
+        }
+        return found
+    }
+
+    /// Those of `bodies` that are at the version that Postgres has now.
+    func confirmed(
+        _ kind: Announcement.Kind, _ bodies: [EntityID: CachedBody], _ source: EntitySource
+    ) async throws(Problem) -> [EntityID: CachedBody] {
+        guard let versions = source.versions, !bodies.isEmpty else { return [:] }
+        let current = try await versions(Array(bodies.keys))
+        await learn(kind, current)
+        // What is not there is at version 0.
+        return bodies.filter { id, body in current[id] ?? 0 == body.version }
     }
 
     private static let absentLifetime = Duration.seconds(5)
 
-    /// Stores a complete body, unless an announcement has detached its flight meanwhile, and answers all who wait for it.
-    private func land(_ representation: Representation, _ id: EntityID, _ flight: Flight<Lookup>?, _ lookup: Lookup) {
-        guard let flight else { return }
-        let key = Key(representation: representation, id: id)
-        let stored = state.withLock { state in
-            guard state.flights[key] === flight else { return false }
-            state.flights[key] = nil
-            guard lookup.body.isComplete else { return true }
-            let lifetime = state.isListening ? limits.localLifetime : limits.deafLifetime
-            let expires = ContinuousClock.now + (lookup.body.exists ? lifetime : min(lifetime, Self.absentLifetime))
-            state.local.insert(lookup.body, for: key, cost: lookup.body.cost, expires: expires)
-            return true
-        }
-        if !stored { observer.observe(.cacheFillRefused) }
-        flight.finish(.success(lookup))
+    func keep(_ body: CachedBody, _ key: Key, era: UInt64?, in state: inout State) {
+        let lifetime = body.exists ? limits.localLifetime : min(limits.localLifetime, Self.absentLifetime)
+        state.local.insert(Kept(body: body, era: era), for: key, cost: body.cost, expires: .now + lifetime)
     }
 
-    private func abandon(_ representation: Representation, _ id: EntityID, _ flight: Flight<Lookup>?, _ problem: Problem) {
-        guard let flight else { return }
-        let key = Key(representation: representation, id: id)
-        state.withLock { if $0.flights[key] === flight { $0.flights[key] = nil } }
-        flight.finish(.failure(problem))
-    }
-
-    /// The same, with what `loader` brings.
-    public func lookUp(
-        _ representation: Representation, _ ids: [EntityID], from loader: BatchLoader<EntityID, CachedBody>
+    /// What `source` says, past both tiers, for a caller who asked for that. Nothing is stored; what is older than this goes.
+    public func lookUpPastTiers(
+        _ representation: Representation, _ ids: [EntityID], from source: EntitySource
     ) async throws(Problem) -> [Lookup] {
-        try await lookUp(representation, ids) { missing throws(Problem) in
-            let bodies = try await loader.values(for: missing)
-            return Dictionary(zip(missing, bodies).compactMap { id, body in body.map { (id, $0) } }) { first, _ in first }
-        }
-    }
-
-    /// What `loader` says, past both tiers, for a caller who asked for that. Nothing is stored.
-    public func lookUpPastTiers(_ ids: [EntityID], from loader: BatchLoader<EntityID, CachedBody>) async throws(Problem) -> [Lookup] {
         for _ in ids { observer.observe(.cacheLookup(.bypass)) }
-        return try await loader.values(for: ids).map { Lookup(tier: .bypass, body: $0 ?? .absent) }
-    }
-
-    // MARK: Announcements
-
-    /// From the moment this returns, this gateway serves nothing older than what is announced, and Redis holds nothing older. The others
-    /// drop what they have in memory when the message reaches them, or when they find that they no longer hear any.
-    ///
-    /// Throws where Redis could not be told; the caller tells it again later. This process has forgotten either way.
-    public func announce(_ announcements: [Announcement]) async throws(RedisError) {
-        observer.observe(.cacheInvalidated(count: announcements.count))
-        forget(announcements)
-        guard let shared else { return }
-        defer { forget(announcements) }
-        try await shared.drop(announcements, representations: representations)
-    }
-
-    private func forget(_ announcements: [Announcement]) {
-        state.withLock { state in
-            for announcement in announcements {
-                for representation in representations where representation.kind == announcement.kind {
-                    let key = Key(representation: representation, id: announcement.id)
-                    state.local.removeValue(for: key)
-                    state.flights[key] = nil
-                }
-            }
-        }
-        onAnnouncement(announcements)
-    }
-
-    private func forgetEverything(listening: Bool) {
-        state.withLock { state in
-            state.isListening = listening
-            state.local.removeAll()
-            state.flights.removeAll()
-        }
-        onAnnouncement(nil)
-    }
-
-    /// Hears what other gateways announce, until the task is cancelled. Whatever may have been missed empties the memory.
-    public func listen(on redis: RedisClient) async {
-        for await event in redis.subscribe(channels: [SharedTier.channel]) {
-            switch event {
-            case .subscribed: forgetEverything(listening: true)
-            case .gap: forgetEverything(listening: false)
-            case .message(_, let payload):
-                if let announcements = SharedTier.decode(payload) { forget(announcements) } else { forgetEverything(listening: true) }
-            }
-        }
+        let loaded = try await source.load(ids)
+        await learn(representation.kind, loaded)
+        return ids.map { Lookup(tier: .bypass, body: loaded[$0] ?? .absent) }
     }
 
     /// Bytes and entries in memory, for metrics.
     public var localSize: (bytes: Int, entries: Int) {
         state.withLock { ($0.local.cost, $0.local.count) }
+    }
+}
+
+extension BatchLoader {
+    fileprivate func found(for keys: [Key]) async throws(Problem) -> [Key: Value] {
+        let values = try await values(for: keys)
+        return Dictionary(zip(keys, values).compactMap { key, value in value.map { (key, $0) } }) { first, _ in first }
     }
 }

@@ -3,19 +3,30 @@ import Synchronization
 
 /// Remembers answers of whole queries for a moment, and asks each query once at a time.
 ///
-/// For what no single version dates: pages of ids, totals, counts. They live seconds, and `removeAll` empties them at once.
+/// For what no single version dates: pages of ids, totals, counts. They live seconds, `removeAll` empties them at once, and while nobody is
+/// sure to hear of changes they live a tenth of one.
 public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private struct Kept {
+        let value: Value
+        /// When it began to be read.
+        let since: ContinuousClock.Instant
+    }
+
     private struct State {
-        var kept: LocalTier<Key, Value>
+        var kept: LocalTier<Key, Kept>
         var flights: [Key: Flight<Value>] = [:]
     }
 
+    private static var untrustedLifetime: Duration { .milliseconds(100) }
+
     private let lifetime: Duration
+    private let isTrusted: @Sendable () -> Bool
     private let state: Mutex<State>
 
-    /// Keeps at most `capacity` values, each for `lifetime`.
-    public init(capacity: Int, lifetime: Duration) {
+    /// Keeps at most `capacity` values, each for `lifetime`. `isTrusted` says whether this process is sure to hear of what changes them.
+    public init(capacity: Int, lifetime: Duration, isTrusted: @escaping @Sendable () -> Bool = { true }) {
         self.lifetime = lifetime
+        self.isTrusted = isTrusted
         // Every value costs one: the bound is a count. LocalTier keeps nothing that costs more than an eighth of the whole.
         state = Mutex(State(kept: LocalTier(capacity: max(8, capacity))))
     }
@@ -25,8 +36,9 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
         for key: Key, load: @escaping @Sendable () async throws(Problem) -> Value
     ) async throws(Problem) -> (value: Value, tier: CacheTier) {
         let now = ContinuousClock.now
+        let oldest = isTrusted() ? nil : now - Self.untrustedLifetime
         let (kept, flight, isOwn): (Value?, Flight<Value>?, Bool) = state.withLock { state in
-            if let value = state.kept.value(for: key, now: now) { return (value, nil, false) }
+            if let kept = state.kept.value(for: key, now: now), oldest.map({ $0 <= kept.since }) ?? true { return (kept.value, nil, false) }
             if let flight = state.flights[key] { return (nil, flight, false) }
             let flight = Flight<Value>()
             state.flights[key] = flight
@@ -38,7 +50,7 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
             Task {
                 do throws(Problem) {
                     let value = try await load()
-                    land(key, flight, value)
+                    land(key, flight, Kept(value: value, since: now))
                     flight.finish(.success(value))
                 } catch {
                     land(key, flight, nil)
@@ -57,7 +69,7 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
         }
     }
 
-    private func land(_ key: Key, _ flight: Flight<Value>, _ value: Value?) {
+    private func land(_ key: Key, _ flight: Flight<Value>, _ value: Kept?) {
         state.withLock { state in
             guard state.flights[key] === flight else { return }
             state.flights[key] = nil

@@ -23,8 +23,10 @@ public struct Representation: Sendable, Hashable {
 
     public func hash(into hasher: inout Hasher) { hasher.combine(name) }
 
-    func sharedKey(_ id: EntityID) -> String { "kb:\(kind.rawValue):\(id):\(name):\(schema)" }
+    func sharedKey(_ id: EntityID, _ generation: Int64) -> String { "kb:\(generation):\(kind.rawValue):\(id):\(name):\(schema)" }
 
     /// Under this key the shared tier remembers the newest version that was announced.
-    static func floorKey(_ kind: Announcement.Kind, _ id: EntityID) -> String { "kb:\(kind.rawValue):\(id):floor" }
+    static func floorKey(_ kind: Announcement.Kind, _ id: EntityID, _ generation: Int64) -> String {
+        "kb:\(generation):\(kind.rawValue):\(id):floor"
+    }
 }

@@ -2,9 +2,10 @@ import Contract
 import RedisClient
 
 /// The tier that all gateways share. Optional: whatever goes wrong here is a miss, within a deadline that a request does not feel.
+///
+/// Its keys begin with the generation that counts (`CacheTrust`), and what was asked on connections that were made anew meanwhile is
+/// no answer: the server may be another.
 struct SharedTier: Sendable {
-    /// Where announcements are published; the payload is `encode`d.
-    static let channel = "kb:announcements:1"
 
     /// How long one process may take to load what it holds the lease for.
     private static let leaseMilliseconds: Int64 = 3000
@@ -28,12 +29,12 @@ struct SharedTier: Sendable {
     }
 
     /// One round trip that reads a key and, where it is empty, takes the lease for it.
-    func findOrLease(_ keys: [String]) async -> [Found] {
+    func findOrLease(_ keys: [String], _ access: CacheTrust.Access) async -> [Found] {
         let leases = keys.map { _ in SharedEntry.makeLease() }
         let commands = zip(keys, leases).map { key, lease in
             RedisCommand("SET", .text(key), .bytes(lease), "NX", "GET", "PX", .integer(Self.leaseMilliseconds))
         }
-        guard let replies = await pipeline(commands) else { return keys.map { _ in .unavailable } }
+        guard let replies = await pipeline(commands, access) else { return keys.map { _ in .unavailable } }
         return zip(replies, leases).map { reply, lease in
             switch reply {
             case .null: .mine(lease)
@@ -50,8 +51,10 @@ struct SharedTier: Sendable {
     }
 
     /// Reads keys that another process was loading a moment ago.
-    func find(_ keys: [String]) async -> [Found] {
-        guard let replies = await pipeline(keys.map { RedisCommand("GET", .text($0)) }) else { return keys.map { _ in .unavailable } }
+    func find(_ keys: [String], _ access: CacheTrust.Access) async -> [Found] {
+        guard let replies = await pipeline(keys.map { RedisCommand("GET", .text($0)) }, access) else {
+            return keys.map { _ in .unavailable }
+        }
         return replies.map { reply in
             if case .string(let bytes) = reply { Self.interpret(bytes) } else { .unavailable }
         }
@@ -135,52 +138,48 @@ struct SharedTier: Sendable {
         return 1
         """)
     private static let dropBatch = 100
-    /// Announcing is no request's business: it may wait longer than a read.
-    private static let announceDeadline = Duration.seconds(1)
+    /// Everybody may believe the old for as long as nobody has said otherwise; a server that takes longer is passed over.
+    private static let announceDeadline = Duration.milliseconds(250)
 
     /// Makes every older body unreadable and every older fill refused, in all gateways. Throws where Redis did not say that it is so.
-    func drop(_ announcements: [Announcement], representations: [Representation]) async throws(RedisError) {
+    func drop(
+        _ announcements: [Announcement], representations: [Representation], generation: Int64
+    ) async throws(RedisError) {
+        let deadline = ContinuousClock.now + Self.announceDeadline
         for (kind, announcements) in Dictionary(grouping: announcements, by: \.kind) {
             let representations = representations.filter { $0.kind == kind }
             guard !representations.isEmpty else { continue }
             for start in stride(from: 0, to: announcements.count, by: Self.dropBatch) {
                 let batch = announcements[start..<min(start + Self.dropBatch, announcements.count)]
                 let keys = batch.flatMap { announcement in
-                    [Representation.floorKey(kind, announcement.id)] + representations.map { $0.sharedKey(announcement.id) }
+                    [Representation.floorKey(kind, announcement.id, generation)]
+                        + representations.map { $0.sharedKey(announcement.id, generation) }
                 }
                 let arguments: [RedisArgument] =
                     [.integer(Int64(representations.count + 1)), .integer(Self.floorMilliseconds)] + batch.map { .integer($0.version) }
-                _ = try await redis.evaluate(Self.dropScript, keys: keys, arguments: arguments, deadline: .now + Self.announceDeadline)
+                _ = try await redis.evaluate(Self.dropScript, keys: keys, arguments: arguments, deadline: deadline)
             }
         }
         _ = try await redis.send(
-            RedisCommand("PUBLISH", .text(Self.channel), .bytes(Self.encode(announcements))), deadline: .now + Self.announceDeadline)
+            RedisCommand("PUBLISH", .text(CacheWire.announcements), .bytes(CacheWire.encode(announcements))), deadline: deadline)
     }
 
-    // MARK: Announcements on the wire
+    // MARK: Who is there
 
-    /// `kind id version`, a line each.
-    static func encode(_ announcements: [Announcement]) -> [UInt8] {
-        Array(announcements.map { "\($0.kind.rawValue) \($0.id) \($0.version)\n" }.joined().utf8)
+    /// Asks the server who it is, and publishes `payload` behind that. Nil where it is none to rely on: a replica, or one that hides it.
+    func beat(_ payload: [UInt8], on channel: String, within limit: Duration) async throws(RedisError) -> String? {
+        let replies = try await redis.send(
+            [RedisCommand("INFO", "server", "replication"), RedisCommand("PUBLISH", .text(channel), .bytes(payload))],
+            deadline: .now + limit)
+        return replies.first?.text.flatMap { CacheWire.server($0) }
     }
 
-    /// Nil where a line is not of that form: the listener then trusts nothing that it holds.
-    static func decode(_ payload: [UInt8]) -> [Announcement]? {
-        var announcements: [Announcement] = []
-        for line in payload.split(separator: UInt8(ascii: "\n")) {
-            let parts = String(decoding: line, as: UTF8.self).split(separator: " ")
-            guard parts.count == 3, let kind = Announcement.Kind(rawValue: String(parts[0])), let id = EntityID(parts[1]),
-                let version = Int64(parts[2])
-            else { return nil }
-            announcements.append(Announcement(kind: kind, id: id, version: version))
-        }
-        return announcements
-    }
-
-    private func pipeline(_ commands: [RedisCommand]) async -> [RedisValue]? {
+    private func pipeline(_ commands: [RedisCommand], _ access: CacheTrust.Access) async -> [RedisValue]? {
         let start = ContinuousClock.now
+        guard redis.openings == access.openings else { return nil }
         do {
             let replies = try await redis.send(commands, deadline: start + deadline)
+            guard redis.openings == access.openings else { return nil }
             observer.observe(.storeCall(.redis, microseconds: start.elapsedMicroseconds, failed: false))
             return replies
         } catch {

@@ -1,5 +1,4 @@
 import Contract
-import RedisClient
 
 /// What a handler does once its transaction, outbox rows and all, has committed: this gateway forgets what it has cached of the change at
 /// once, and the relay begins to deliver. Everything else that has to follow, follows from the outbox.
@@ -16,11 +15,9 @@ public struct CommitNotice: Sendable {
     }
 
     public func committed(_ changes: [Announcement]) async {
-        if !changes.isEmpty {
-            // The relay announces the same again, for as long as it takes: nothing is lost where Redis is away.
-            do throws(RedisError) { try await cache.announce(changes) } catch {
-                observer.observe(.storeNote(.redis, "cannot announce at once: \(error.debugDescription)"))
-            }
+        // The relay announces the same again, for as long as it takes: nothing is lost where no store can be told.
+        do throws(Problem) { try await cache.announce(changes) } catch {
+            observer.observe(.storeNote(.postgres, "cannot announce at once: \(error.detail)"))
         }
         wake()
     }

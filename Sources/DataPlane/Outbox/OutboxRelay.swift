@@ -1,7 +1,6 @@
 import Contract
 import CrashPoints
 import PostgresClient
-import RedisClient
 import Synchronization
 
 /// Delivers what transactions left in one lane of the outbox: copies first, then caches, then the row goes.
@@ -110,15 +109,25 @@ public final class OutboxRelay: Sendable {
             for row in rows { try await refuse(row, token, "unknown_kind", hopeless: false) }
             return 0
         }
-        let outcomes = try await project(Array(Set(rows.map(\.aggregate))), projector)
+        let outcomes: [EntityID: ProjectionOutcome]
+        do throws(Problem) {
+            outcomes = try await project(Array(Set(rows.map(\.aggregate))), projector)
+        } catch {
+            // Whoever has committed announces it at once, but may have died before that, and the copies may be out of reach for long.
+            if projector.isAnnounced {
+                try await cache.announce(rows.map { Announcement(kind: projector.kind, id: $0.aggregate, version: $0.version) })
+            }
+            throw error
+        }
         if projector.isAnnounced {
             var announcements: [Announcement] = []
             for (id, outcome) in outcomes {
                 if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
             }
-            // The copies show it, whether or not Redis can be told.
+            // The copies show it, whether or not caches can be told.
             defer { watch?.heard(announcements) }
-            try await announce(announcements)
+            // Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.
+            try await cache.announce(announcements)
             crash(at: .relayAfterAnnouncement)
         }
         var delivered: [Int64] = []
@@ -152,15 +161,6 @@ public final class OutboxRelay: Sendable {
         crash(at: .relayBeforeRefusal)
         try await store.refuse(row.id, token: token, reason: reason, hopeless: hopeless)
         crash(at: .relayAfterRefusal)
-    }
-
-    /// Caches must have forgotten before the row goes, or a stale body could outlive everything that knows of it.
-    private func announce(_ announcements: [Announcement]) async throws(Problem) {
-        guard !announcements.isEmpty else { return }
-        do throws(RedisError) { try await cache.announce(announcements) } catch {
-            observer.observe(.storeNote(.redis, "cannot announce: \(error.debugDescription)"))
-            throw .unavailable(.redis)
-        }
     }
 }
 
