@@ -1,7 +1,7 @@
 """The checks of crash points in a gateway that serves."""
 
 from beatwriter import State, Writer, a_beat, coherent, outcomes
-from crashtrial import KEY_LEASE, check, login, register
+from crashtrial import KEY_LEASE, check, login, register, sign_in
 from doomed import Gateway, call, command, number, sql, until
 
 # Of each point that beats pass: how many write at once, at which passage it kills, and what is to become of what was under way.
@@ -177,9 +177,9 @@ def sealing(trial):
     until(is_sealed, "all entries are sealed, so that the next process is not killed before it answers")
     gateway.end()
     trial.start()
-    login("ines")
-    before = number("SELECT count(*) FROM audit_log")
+    sign_in("ines")
     trial.dies()
+    before = number("SELECT count(*) FROM audit_log")
     trial.heal()
     until(is_sealed, "all entries are sealed")
     assert number("SELECT count(*) FROM audit_log") >= before

@@ -90,8 +90,12 @@ def register(name):
     return call("POST", "/api/auth/register", {"email": f"{name}@example.org", "username": name, "password": PASSWORD})
 
 
+def sign_in(name):
+    return call("POST", "/api/auth/login", {"email": f"{name}@example.org", "password": PASSWORD})
+
+
 def login(name):
-    return call("POST", "/api/auth/login", {"email": f"{name}@example.org", "password": PASSWORD}).expect(200)
+    return sign_in(name).expect(200)
 
 
 class Trial:
