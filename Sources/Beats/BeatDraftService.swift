@@ -38,7 +38,6 @@ public final class BeatDraftService: Sendable {
         let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: .now)
         return try await answer(id, account) { () throws(Problem) in
             try await self.store.create(id, draft, entry, as: account)
-            return 1
         }
     }
 
@@ -48,12 +47,12 @@ public final class BeatDraftService: Sendable {
     func edit(_ id: EntityID, _ edit: BeatEdit, ifVersion match: IfMatch, by account: Account) async throws(Problem) -> Lookup {
         try await answer(id, account) { () throws(Problem) in
             try await self.attempt(id, match, account) { stored throws(Problem) in
-                guard stored.isEditable else { throw .forbidden }
+                guard stored.viewer.canEdit else { throw .forbidden }
                 let content = edit.touchesContent ? try await self.content(of: stored) : BeatContentDocument()
                 let draft = try edit.applied(to: stored.draft(content))
                 let entry =
                     edit.touchesContent ? VersionEntry(text: edit.changes ?? "Edited", by: account.id, at: .now) : nil
-                return try await self.store.update(id, from: stored.version, draft, entry, as: account)
+                return try await self.store.update(stored, draft, entry, as: account)
             }
         }
     }
@@ -64,11 +63,11 @@ public final class BeatDraftService: Sendable {
         _ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, isResumed: Bool = false, by account: Account
     ) async throws(Problem) -> Lookup {
         try await answer(id, account) { () throws(Problem) in
-            try await self.attempt(id, match, account, isDone: { isResumed && $0.status == status }) { stored throws(Problem) in
-                guard stored.creator == account.id else { throw .forbidden }
-                if stored.status == status { return stored.version }
-                if status == .published { return try await self.store.publish(id, from: stored.version, as: account) }
-                return try await self.store.retire(id, from: stored.version, to: status, as: account)
+            try await self.attempt(id, match, account, isDone: { isResumed && $0.core.status == status }) { stored throws(Problem) in
+                guard stored.core.creator.id == account.id else { throw .forbidden }
+                if stored.core.status == status { return WrittenBeat(core: stored.core, viewer: stored.viewer) }
+                if status == .published { return try await self.store.publish(stored, as: account) }
+                return try await self.store.retire(stored, to: status, as: account)
             }
         }
     }
@@ -77,9 +76,9 @@ public final class BeatDraftService: Sendable {
     func delete(_ id: EntityID, ifVersion match: IfMatch, by account: Account) async throws(Problem) {
         _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let version = try await self.attempt(id, match, account) { stored throws(Problem) in
-                guard stored.creator == account.id else { throw .forbidden }
-                return try await self.store.retire(id, from: stored.version, to: nil, as: account)
-            }
+                guard stored.core.creator.id == account.id else { throw .forbidden }
+                return try await self.store.retire(stored, to: nil, as: account)
+            }.core.version
             await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)
         }
@@ -98,8 +97,8 @@ public final class BeatDraftService: Sendable {
         of id: EntityID, from position: PageRequest.Position, limit: Int, for account: Account
     ) async throws(Problem) -> [BeatChange] {
         guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
-        guard stored.isEditable else { throw .forbidden }
-        var below = stored.version + 1
+        guard stored.viewer.canEdit else { throw .forbidden }
+        var below = stored.core.version + 1
         if case .after(let cursor) = position {
             guard cursor.order == Self.historyOrder, cursor.id == id, case .integer(let version) = cursor.value else {
                 throw Problem(.invalidCursor, "The cursor belongs to another list.")
@@ -122,16 +121,16 @@ public final class BeatDraftService: Sendable {
     /// lost between two editors whichever of them is faster.
     private func attempt(
         _ id: EntityID, _ match: IfMatch, _ account: Account, isDone: (StoredBeat) -> Bool = { _ in false },
-        _ write: (StoredBeat) async throws(Problem) -> Int64?
-    ) async throws(Problem) -> Int64 {
+        _ write: (StoredBeat) async throws(Problem) -> WrittenBeat?
+    ) async throws(Problem) -> WrittenBeat {
         for _ in 0..<Self.attempts {
             guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
-            guard match.admits(stored.version) || isDone(stored) else {
+            guard match.admits(stored.core.version) || isDone(stored) else {
                 // Who may not edit it learns nothing of versions.
-                guard stored.isEditable else { throw .forbidden }
+                guard stored.viewer.canEdit else { throw .forbidden }
                 throw IfMatch.conflict
             }
-            if let version = try await write(stored) { return version }
+            if let written = try await write(stored) { return written }
         }
         throw Problem(.conflict, "Others keep changing this beat; try again.", retryAfter: 1)
     }
@@ -139,18 +138,21 @@ public final class BeatDraftService: Sendable {
     /// What is staged is newer than what MongoDB has; where nothing is, MongoDB has all there is.
     private func content(of beat: StoredBeat) async throws(Problem) -> BeatContentDocument {
         if let staged = beat.staged { return try BeatContentDocument(stagedJSON: staged) }
-        return try await contents.content(beat.id)
+        return try await contents.content(beat.core.id)
     }
 
-    /// Commits, waits for the copies, and reads the beat as its editor sees it.
+    /// Commits, waits for the copies, and says what the beat has become, with the content that MongoDB shows now. Where nothing was
+    /// written, the beat is read as its editor sees it.
     private func answer(
-        _ id: EntityID, _ account: Account, _ commit: () async throws(Problem) -> Int64
+        _ id: EntityID, _ account: Account, _ commit: () async throws(Problem) -> WrittenBeat?
     ) async throws(Problem) -> Lookup {
-        _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
-            let version = try await commit()
+        let written = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
+            let written = try await commit()
+            let version = written?.core.version ?? 1
             await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
-            return ((), version)
-        }
-        return try await beats.beat(id, for: account, bypassingCache: true)
+            return (written, version)
+        }.value
+        guard let written else { return try await beats.beat(id, for: account, bypassingCache: true) }
+        return try await beats.written(written, for: account)
     }
 }

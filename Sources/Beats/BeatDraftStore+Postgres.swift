@@ -4,25 +4,27 @@ import DataPlane
 import JSON
 import PostgresClient
 
-/// A beat as an edit finds it in Postgres, in one snapshot.
+/// A beat as an edit finds it in Postgres, in one snapshot: enough to say afterwards what it has become.
 struct StoredBeat: Sendable {
-    let id: EntityID
-    let version: Int64
-    let creator: EntityID
-    let status: BeatStatus
-    /// Whether the principal that asked may edit it.
-    let isEditable: Bool
-    let title: String
-    let description: String?
-    let currency: Currency
-    let prices: [LicenseType: Money]
+    let core: BeatCore
+    let viewer: BeatViewer
     /// Content that MongoDB has not acknowledged yet.
     let staged: String?
 
     /// What an edit starts from, with the content that goes with this version.
     func draft(_ content: BeatContentDocument) -> BeatDraft {
-        BeatDraft(title: title, description: description, currency: currency, prices: prices, content: content)
+        let prices = core.prices
+        let known: [LicenseType: Money?] = [.basic: prices.basic, .premium: prices.premium, .exclusive: prices.exclusive]
+        return BeatDraft(
+            title: core.title, description: core.description, currency: core.currency, prices: known.compactMapValues { $0 },
+            content: content)
     }
+}
+
+/// What a beat has become by a write.
+struct WrittenBeat: Sendable, Equatable {
+    let core: BeatCore
+    let viewer: BeatViewer
 }
 
 /// Writes beats: the row, the content on its way to MongoDB, and the outbox row that sets both going, in one transaction. All as the
@@ -36,27 +38,14 @@ struct BeatDraftStore: Sendable {
 
     private static let select = PostgresStatement<StoredBeat>(
         """
-        SELECT beats.id, beats.version, beats.creator_id, beats.status,
-               beats.creator_id = (SELECT kababeat_user()) OR EXISTS (
-                   SELECT FROM beat_permissions AS permission
-                   WHERE permission.beat_id = beats.id AND permission.user_id = (SELECT kababeat_user())
-                       AND permission.accepted_at IS NOT NULL AND permission.permission_type IN ('owner', 'collaborator')),
-               beats.title, beats.description, beats.currency, beats.price_basic, beats.price_premium, beats.price_exclusive,
-               staged.content
-        FROM beats LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id
+        SELECT \(BeatCoreStore.columns), \(BeatViewerStore.columns(account: "(SELECT kababeat_user())")), staged.content
+        FROM beats JOIN users ON users.id = beats.creator_id LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id
         WHERE beats.id = $1 AND beats.deleted_at IS NULL
         """
     ) { row throws(PostgresError) in
-        let currency = Currency(code: try row.text(7)) ?? .usd
-        var prices: [LicenseType: Money] = [:]
-        for (index, license) in LicenseType.allCases.enumerated() {
-            guard let units = try row.numericMinorUnitsOrNil(8 + index, scale: currency.digits) else { continue }
-            prices[license] = Money(minorUnits: units, currency: currency)
-        }
-        return StoredBeat(
-            id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), creator: EntityID(rawValue: try row.uuid(2)),
-            status: BeatStatus(rawValue: try row.text(3)) ?? .draft, isEditable: try row.bool(4), title: try row.text(5),
-            description: try row.textOrNil(6), currency: currency, prices: prices, staged: try row.jsonOrNil(11))
+        StoredBeat(
+            core: try BeatCoreStore.core(row), viewer: try BeatViewerStore.viewer(row, from: BeatCoreStore.columnCount),
+            staged: try row.jsonOrNil(BeatCoreStore.columnCount + BeatViewerStore.columnCount))
     }
 
     /// The beat if `account` may see it. Throws `storeUnavailable`.
@@ -72,48 +61,78 @@ struct BeatDraftStore: Sendable {
         VALUES ($1, $2, $3, $4, $5, $6::numeric, $7::numeric, $8::numeric) ON CONFLICT (id) DO NOTHING
         """)
 
-    /// What becomes of the row: one statement each, which names the version that it replaces.
-    private enum Step {
-        case update, publish, retire, delete
+    /// What a write made of the row.
+    private struct Step: Sendable {
+        let version: Int64
+        let updatedAt: Timestamp
 
-        var assignments: String {
-            switch self {
-            case .update:
-                """
-                title = $3, description = $4, currency = $5, price_basic = $6::numeric, price_premium = $7::numeric,
-                price_exclusive = $8::numeric
-                """
-            case .publish: "status = 'published', published_at = coalesce(published_at, now())"
-            case .retire: "status = $3"
-            case .delete: "status = 'archived', deleted_at = now()"
-            }
+        static func decode(_ row: borrowing PostgresRow) throws(PostgresError) -> Step {
+            Step(version: try row.int64(0), updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(1)))
         }
     }
 
-    private static func statement(_ step: Step) -> PostgresStatement<Int64> {
-        PostgresStatement(
-            """
-            UPDATE beats SET \(step.assignments), version = version + 1, updated_at = now()
-            WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version
-            """
-        ) { row throws(PostgresError) in try row.int64(0) }
+    /// Names the version that it replaces, which is `$2`.
+    private static func change(_ assignments: String) -> String {
+        """
+        UPDATE beats SET \(assignments), version = version + 1, updated_at = now()
+        WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING version, updated_at
+        """
     }
 
-    private static let (update, publish, retire, delete) = (
-        statement(.update), statement(.publish), statement(.retire), statement(.delete)
-    )
-
-    private static let announce = PostgresStatement<Void>(
-        "INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) VALUES ('beat', $1, $2, $3)")
-
-    private static let stageAndAnnounce = PostgresStatement<Void>(
+    private static let replacement = """
+        title = $3, description = $4, currency = $5, price_basic = $6::numeric, price_premium = $7::numeric, price_exclusive = $8::numeric
         """
-        WITH staged AS (
-            INSERT INTO beat_content_staged AS staged (beat_id, version, content, changes) VALUES ($1, $2, $4::jsonb, $5::jsonb)
-            ON CONFLICT (beat_id) DO UPDATE SET version = excluded.version, content = excluded.content,
-                changes = staged.changes || excluded.changes, staged_at = now())
-        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) VALUES ('beat', $1, $2, $3)
-        """)
+    private static let stage = """
+        INSERT INTO beat_content_staged AS staged (beat_id, version, content, changes)
+        """
+    private static let overwrite = """
+        ON CONFLICT (beat_id) DO UPDATE SET version = excluded.version, content = excluded.content,
+            changes = staged.changes || excluded.changes, staged_at = now()
+        """
+    private static let outbox = "INSERT INTO outbox (aggregate_type, aggregate_id, version, operation)"
+
+    // One statement is one round trip, and nothing comes of it where the version is gone.
+    private static let update = PostgresStatement(
+        """
+        WITH changed AS (\(change(replacement))),
+             announced AS (\(outbox) SELECT 'beat', $1, version, 'upsert' FROM changed)
+        SELECT version, updated_at FROM changed
+        """, decode: Step.decode)
+    private static let updateWithContent = PostgresStatement(
+        """
+        WITH changed AS (\(change(replacement))),
+             staged AS (\(stage) SELECT $1, version, $9::jsonb, $10::jsonb FROM changed \(overwrite)),
+             announced AS (\(outbox) SELECT 'beat', $1, version, 'upsert' FROM changed)
+        SELECT version, updated_at FROM changed
+        """, decode: Step.decode)
+
+    private static let publish = PostgresStatement(
+        change("status = 'published', published_at = coalesce(published_at, now())"), decode: Step.decode)
+    private static let retire = PostgresStatement(change("status = $3"), decode: Step.decode)
+    private static let delete = PostgresStatement(change("status = 'archived', deleted_at = now()"), decode: Step.decode)
+
+    private static let announce = PostgresStatement<Void>("\(outbox) VALUES ('beat', $1, $2, $3)")
+
+    private struct Origin: Sendable {
+        let username: String
+        let displayName: String?
+        let avatarURL: String?
+        let isVerified: Bool
+        let time: Timestamp
+    }
+
+    /// Answers what everybody may see of the creator of a new beat, and when it was made.
+    private static let stageNew = PostgresStatement<Origin>(
+        """
+        WITH staged AS (\(stage) VALUES ($1, 1, $2::jsonb, $3::jsonb)),
+             announced AS (\(outbox) VALUES ('beat', $1, 1, 'upsert'))
+        SELECT username, display_name, avatar_url, is_verified, now() FROM users WHERE id = (SELECT kababeat_user())
+        """
+    ) { row throws(PostgresError) in
+        Origin(
+            username: try row.text(0), displayName: try row.textOrNil(1), avatarURL: try row.textOrNil(2), isVerified: try row.bool(3),
+            time: Timestamp(microseconds: try row.timestampMicroseconds(4)))
+    }
 
     private static let openSplits = PostgresStatement<Bool>(
         """
@@ -126,87 +145,114 @@ struct BeatDraftStore: Sendable {
         .conflict, "Before a beat with shares is published, all of them are accepted and add up to exactly 100.00.",
         fields: [.init("splits", "are not all accepted, or do not add up to 100.00")])
 
-    /// Makes a draft of version 1; a beat of this id that is there, or was, stays as it is. Throws `storeUnavailable`; `forbidden` where the account may not have beats.
-    func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) {
+    /// Makes a draft of version 1. A beat of this id that is there, or was, stays as it is, and the answer is nil. Throws
+    /// `storeUnavailable`; `forbidden` where the account may not have beats.
+    func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) -> WrittenBeat? {
         let row: [PostgresValue] = [.uuid(id.rawValue), .uuid(account.id.rawValue)] + Self.core(draft)
-        let rest = try Self.following(id, 1, "upsert", draft.content, entry)
+        let rest: [PostgresValue] = [.uuid(id.rawValue), .json(try draft.content.stagedJSON()), .json(entry.json(version: 1))]
         // Two statements: row security looks for the beat when its content is staged, and a statement does not see what it inserts itself.
         // No structure is kept across an await here and below, since Swift 6.3.1 miscompiles such closures.
-        try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            guard try await transaction.execute(Self.insert, row) > 0 else { return }
-            try await transaction.execute(Self.stageAndAnnounce, rest)
+        let origin: Origin? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            guard try await transaction.execute(Self.insert, row) > 0 else { return nil }
+            let origin = try await transaction.query(Self.stageNew, rest).first
             crash(at: .creationBeforeCommit)
+            return origin
         }
         crash(at: .creationAfterCommit)
+        guard let origin else { return nil }
+        let creator = BeatCore.Creator(
+            id: account.id, username: origin.username, displayName: origin.displayName, avatarURL: origin.avatarURL,
+            isVerified: origin.isVerified)
+        return WrittenBeat(
+            core: BeatCore(
+                id: id, version: 1, title: draft.title, description: draft.description, isFeatured: false, currency: draft.currency,
+                prices: LicensePrices(draft.prices), creator: creator, createdAt: origin.time, updatedAt: origin.time, status: .draft),
+            viewer: BeatViewer(isPublished: false, isFavorite: false, licenses: [], canEdit: true))
     }
 
-    /// Replaces what `version` held. Returns the new version, or nil where the beat is no longer at `version`: nothing is changed then.
-    /// With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it.
+    /// Replaces what `stored` holds. Returns what has become of it, or nil where the beat is no longer at that version: nothing is changed
+    /// then. With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it.
     func update(
-        _ id: EntityID, from version: Int64, _ draft: BeatDraft, _ entry: VersionEntry?, as account: Account
-    ) async throws(Problem) -> Int64? {
-        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + Self.core(draft)
-        let isStaged = entry != nil
-        let rest = try Self.following(id, version + 1, "upsert", isStaged ? draft.content : nil, entry)
-        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            guard let next = try await transaction.query(Self.update, row).first else { return nil }
-            try await transaction.execute(isStaged ? Self.stageAndAnnounce : Self.announce, rest)
-            crash(at: .updateBeforeCommit)
-            return next
-        }
+        _ stored: StoredBeat, _ draft: BeatDraft, _ entry: VersionEntry?, as account: Account
+    ) async throws(Problem) -> WrittenBeat? {
+        var row: [PostgresValue] = [.uuid(stored.core.id.rawValue), .int64(stored.core.version)] + Self.core(draft)
+        if let entry { row += [.json(try draft.content.stagedJSON()), .json(entry.json(version: stored.core.version + 1))] }
+        crash(at: .updateBeforeCommit)
+        let step = try await postgres.rows(
+            entry == nil ? Self.update : Self.updateWithContent, row, as: PostgresSettings(.account(account)), within: timeout
+        ).first
         crash(at: .updateAfterCommit)
-        return next
+        return step.map { Self.written(stored, $0, draft: draft) }
     }
 
     // MARK: Standing
 
-    /// Publishes a beat. Returns the new version, or nil where the beat is no longer at `version`. Throws `conflict` where its shares do
-    /// not add up, and `forbidden` for anybody but its creator.
-    func publish(_ id: EntityID, from version: Int64, as account: Account) async throws(Problem) -> Int64? {
-        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)]
-        let key: [PostgresValue] = [.uuid(id.rawValue)]
-        let rest = try Self.following(id, version + 1, "upsert", nil, nil)
-        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+    /// Publishes a beat. Returns what has become of it, or nil where it is no longer at the version of `stored`. Throws `conflict` where
+    /// its shares do not add up, and `forbidden` for anybody but its creator.
+    func publish(_ stored: StoredBeat, as account: Account) async throws(Problem) -> WrittenBeat? {
+        let row: [PostgresValue] = [.uuid(stored.core.id.rawValue), .int64(stored.core.version)]
+        let key: [PostgresValue] = [.uuid(stored.core.id.rawValue)]
+        let rest = Self.announcement(stored, "upsert")
+        let step: Step? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             // The row is locked first: an offer that is made or accepted meanwhile waits for the outcome.
-            guard let next = try await transaction.query(Self.publish, row).first else { return nil }
+            guard let step = try await transaction.query(Self.publish, row).first else { return nil }
             if try await transaction.query(Self.openSplits, key).first == true { throw Self.openShares }
             try await transaction.execute(Self.announce, rest)
             crash(at: .publicationBeforeCommit)
-            return next
+            return step
         }
         crash(at: .publicationAfterCommit)
-        return next
+        return step.map { Self.written(stored, $0, status: .published) }
     }
 
     /// Takes a beat back or archives it; nil deletes it. Returns and throws as `publish` does.
-    func retire(_ id: EntityID, from version: Int64, to status: BeatStatus?, as account: Account) async throws(Problem) -> Int64? {
-        let row: [PostgresValue] = [.uuid(id.rawValue), .int64(version)] + (status.map { [.text($0.rawValue)] } ?? [])
+    func retire(_ stored: StoredBeat, to status: BeatStatus?, as account: Account) async throws(Problem) -> WrittenBeat? {
+        let row: [PostgresValue] =
+            [.uuid(stored.core.id.rawValue), .int64(stored.core.version)] + (status.map { [.text($0.rawValue)] } ?? [])
         let isDeleted = status == nil
-        let rest = try Self.following(id, version + 1, isDeleted ? "delete" : "upsert", nil, nil)
-        let next: Int64? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
-            guard let next = try await transaction.query(isDeleted ? Self.delete : Self.retire, row).first else { return nil }
+        let rest = Self.announcement(stored, isDeleted ? "delete" : "upsert")
+        let step: Step? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            guard let step = try await transaction.query(isDeleted ? Self.delete : Self.retire, row).first else { return nil }
             try await transaction.execute(Self.announce, rest)
             crash(at: .retirementBeforeCommit)
-            return next
+            return step
         }
         crash(at: .retirementAfterCommit)
-        return next
-    }
-
-    /// The parameters of what follows the row's own statement.
-    private static func following(
-        _ id: EntityID, _ version: Int64, _ operation: String, _ content: BeatContentDocument?, _ entry: VersionEntry?
-    ) throws(Problem) -> [PostgresValue] {
-        let announced: [PostgresValue] = [.uuid(id.rawValue), .int64(version), .text(operation)]
-        guard let content, let entry else { return announced }
-        return announced + [.json(try content.stagedJSON()), .json(entry.json(version: version))]
+        return step.map { Self.written(stored, $0, status: status ?? .archived) }
     }
 
     // MARK: Values
 
+    private static func announcement(_ stored: StoredBeat, _ operation: String) -> [PostgresValue] {
+        [.uuid(stored.core.id.rawValue), .int64(stored.core.version + 1), .text(operation)]
+    }
+
+    /// The beat as the row stands after `step`. Pure.
+    private static func written(
+        _ stored: StoredBeat, _ step: Step, draft: BeatDraft? = nil, status: BeatStatus? = nil
+    ) -> WrittenBeat {
+        let (old, status) = (stored.core, status ?? stored.core.status)
+        let core = BeatCore(
+            id: old.id, version: step.version, title: draft?.title ?? old.title,
+            description: draft == nil ? old.description : draft?.description, isFeatured: old.isFeatured,
+            currency: draft?.currency ?? old.currency, prices: draft.map { LicensePrices($0.prices) } ?? old.prices, creator: old.creator,
+            createdAt: old.createdAt, updatedAt: step.updatedAt, status: status)
+        let viewer = stored.viewer
+        return WrittenBeat(
+            core: core,
+            viewer: BeatViewer(
+                isPublished: status == .published, isFavorite: viewer.isFavorite, licenses: viewer.licenses, canEdit: viewer.canEdit))
+    }
+
     private static func core(_ draft: BeatDraft) -> [PostgresValue] {
         [.text(draft.title), draft.description.map { .text($0) } ?? .null, .text(draft.currency.code)]
             + LicenseType.allCases.map { draft.prices[$0].map { .numeric($0.description) } ?? .null }
+    }
+}
+
+extension LicensePrices {
+    init(_ prices: [LicenseType: Money]) {
+        self.init(basic: prices[.basic], premium: prices[.premium], exclusive: prices[.exclusive])
     }
 }
 

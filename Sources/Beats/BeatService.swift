@@ -22,6 +22,7 @@ public final class BeatService: Sendable {
     private let cache: EntityCache
     private let details: BatchLoader<EntityID, CachedBody>
     private let summaries: BatchLoader<EntityID, CachedBody>
+    private let openContents: BatchLoader<EntityID, BeatContent>
     private let cores: BeatCoreStore
     private let contents: BeatContentStore
     private let viewers: BeatViewerStore
@@ -42,6 +43,9 @@ public final class BeatService: Sendable {
         summaries = BatchLoader(kind: "beat_summary", observer: observer) { ids throws(Problem) in
             try await Self.load(ids, .summary, cores, contents)
         }
+        openContents = BatchLoader(kind: "beat_content", observer: observer) { ids throws(Problem) in
+            try await contents.contents(ids, .full)
+        }
         (self.cores, self.contents) = (cores, contents)
         let versions = BatchLoader<EntityID, Int64>(kind: "beat_version", observer: observer) { ids throws(Problem) in
             try await cores.versions(ids)
@@ -57,7 +61,7 @@ public final class BeatService: Sendable {
 
     /// Beats that wait for a look-up, by the kind of look-up, for metrics.
     public var waiting: [(kind: String, count: Int)] {
-        [("beat_detail", details.waiting), ("beat_summary", summaries.waiting)]
+        [("beat_detail", details.waiting), ("beat_summary", summaries.waiting), ("beat_content", openContents.waiting)]
     }
 
     // MARK: One beat
@@ -82,15 +86,33 @@ public final class BeatService: Sendable {
     func beat(_ id: EntityID, for account: Account, bypassingCache: Bool) async throws(Problem) -> Lookup {
         guard let viewer = try await viewers.viewer(of: id, account) else { throw .notFound("beat") }
         let lookup = viewer.isPublished ? try await beat(id, bypassingCache: bypassingCache) : try await unpublished(id, account)
+        return try Self.spliced(lookup, viewer)
+    }
+
+    /// A beat that `account` has just written, as it sees it: Postgres has said what it is, MongoDB is asked what it shows. Where that is
+    /// newer, somebody else has written it since, and it is read anew. Throws what `beat(_:bypassingCache:)` throws.
+    func written(_ beat: WrittenBeat, for account: Account) async throws(Problem) -> Lookup {
+        let content = await content(of: beat.core.id)
+        if case .success(let shown?) = content, shown.version > beat.core.version {
+            return try await self.beat(beat.core.id, for: account, bypassingCache: true)
+        }
+        return try Self.spliced(Lookup(tier: .bypass, body: Self.body(beat.core, content)), beat.viewer)
+    }
+
+    private static func spliced(_ lookup: Lookup, _ viewer: BeatViewer) throws(Problem) -> Lookup {
         guard let bytes = lookup.body.bytes else { throw .notFound("beat") }
         let body = CachedBody(version: lookup.body.version, json: viewer.splice(into: bytes), isComplete: lookup.body.isComplete)
         return Lookup(tier: lookup.tier, body: body)
     }
 
     private func unpublished(_ id: EntityID, _ account: Account) async throws(Problem) -> Lookup {
-        async let found = Self.outcome([id], .full, contents)
+        async let found = content(of: id)
         guard let core = try await cores.core(id, for: account) else { throw .notFound("beat") }
-        return Lookup(tier: .miss, body: Self.body(core, await found.map { $0[id] }))
+        return Lookup(tier: .miss, body: Self.body(core, await found))
+    }
+
+    private func content(of id: EntityID) async -> Result<BeatContent?, Problem> {
+        do throws(Problem) { return .success(try await openContents.value(for: id)) } catch { return .failure(error) }
     }
 
     // MARK: Lists
@@ -167,7 +189,7 @@ public final class BeatService: Sendable {
     // MARK: Fetching and merging
 
     /// Asks both stores side by side for a batch, and merges what they say. Postgres decides what is there at all.
-    private static func load(
+    static func load(
         _ ids: [EntityID], _ detail: BeatDetail, _ coreStore: BeatCoreStore, _ contentStore: BeatContentStore
     ) async throws(Problem) -> [EntityID: CachedBody] {
         async let contents = outcome(ids, detail, contentStore)

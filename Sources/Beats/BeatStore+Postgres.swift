@@ -9,21 +9,23 @@ struct BeatCoreStore: Sendable {
     /// What one look-up may take.
     let timeout: Duration
 
-    private static let columns = """
-        SELECT beats.id, beats.version, beats.title, beats.description, beats.is_featured, beats.currency,
+    /// What `core` reads, in order, of `beats` and the `users` row of its creator.
+    static let columns = """
+        beats.id, beats.version, beats.title, beats.description, beats.is_featured, beats.currency,
                beats.price_basic, beats.price_premium, beats.price_exclusive, beats.created_at, beats.updated_at,
                users.id, users.username, users.display_name, users.avatar_url, users.is_verified, beats.status
-        FROM beats JOIN users ON users.id = beats.creator_id
         """
+    static let columnCount = 17
+    private static let from = "SELECT \(columns) FROM beats JOIN users ON users.id = beats.creator_id"
     private static let select = PostgresStatement<BeatCore>(
-        "\(columns) WHERE beats.id = ANY($1) AND beats.status = 'published'", decode: core)
+        "\(from) WHERE beats.id = ANY($1) AND beats.status = 'published'", decode: core)
     private static let selectVersions = PostgresStatement<(EntityID, Int64)>(
         "SELECT id, version FROM beats WHERE id = ANY($1) AND status = 'published'"
     ) { row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), try row.int64(1)) }
     private static let selectAny = PostgresStatement<BeatCore>(
-        "\(columns) WHERE beats.id = $1 AND beats.deleted_at IS NULL", decode: core)
+        "\(from) WHERE beats.id = $1 AND beats.deleted_at IS NULL", decode: core)
 
-    private static func core(_ row: borrowing PostgresRow) throws(PostgresError) -> BeatCore {
+    static func core(_ row: borrowing PostgresRow) throws(PostgresError) -> BeatCore {
         let code = try row.text(5)
         let currency = Currency(code: code) ?? .usd
         return BeatCore(
@@ -66,12 +68,12 @@ struct BeatCoreStore: Sendable {
 
     private static let selectOwn = PostgresStatement<BeatCore>(
         """
-        \(columns) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
+        \(from) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
         ORDER BY beats.created_at DESC, beats.id DESC LIMIT $4 OFFSET $5
         """, decode: core)
     private static let selectOwnOfStatus = PostgresStatement<BeatCore>(
         """
-        \(columns) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
+        \(from) WHERE beats.creator_id = $1 AND beats.deleted_at IS NULL AND (beats.created_at, beats.id) < ($2, $3)
             AND beats.status = $6
         ORDER BY beats.created_at DESC, beats.id DESC LIMIT $4 OFFSET $5
         """, decode: core)

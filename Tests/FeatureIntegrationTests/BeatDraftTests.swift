@@ -26,7 +26,7 @@ struct BeatDraftTests {
             try await Stack.use { stack in
                 let desk = try await AccountDesk(stack)
                 let mongo = MongoAccess(stack.mongo, observer: stack.recorder)
-                let watch = ProjectionWatch(postgres: desk.postgres)
+                let watch = ProjectionWatch(postgres: desk.postgres, observer: stack.recorder)
                 let cache = stack.cache()
                 let relay = OutboxRelay(
                     postgres: desk.postgres, projectors: [BeatProjector(postgres: desk.postgres, mongo: mongo)], cache: cache,

@@ -14,13 +14,17 @@ public struct OutboxLane: Sendable {
     /// The wait for rows that a store's outage kept from being delivered, and how often a relay that finds nothing looks again.
     var postponement: Duration
     var idle: Duration
+    /// From the beginning of one claim to that of the next, at least, while there is something to deliver: what is written meanwhile shares
+    /// a delivery, which costs much the same for one row as for twenty. Whatever is written after a pause of its own is claimed at once.
+    var pace: Duration
     /// The wait of a relay whose store does not answer.
     var outage: Duration
 
     /// Copies of what Postgres owns, and caches: whatever is no mail. Eight attempts take about a minute.
     public static let copies = OutboxLane(
         condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(30), attempts: 8, firstWait: .milliseconds(250),
-        longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200), outage: .seconds(1))
+        longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200),
+        pace: .milliseconds(25), outage: .seconds(1))
 
     /// The same lane with another lease.
     public func leased(for lease: Duration) -> OutboxLane {
@@ -33,5 +37,6 @@ public struct OutboxLane: Sendable {
     /// that a batch may take, or a second relay would send a mail again.
     public static let mails = OutboxLane(
         condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(150), attempts: 30, firstWait: .seconds(5),
-        longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), outage: .seconds(5))
+        longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), pace: .zero,
+        outage: .seconds(5))
 }

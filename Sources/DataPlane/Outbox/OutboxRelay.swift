@@ -16,6 +16,9 @@ public final class OutboxRelay: Sendable {
     private let observer: any Observer
     private let wake = WakeUp()
     private let isStopped = Atomic(false)
+    /// The lease that could not be ended because Postgres was away.
+    private let abandoned = Mutex<EntityID?>(nil)
+    private let reach = Mutex(ClaimReach())
 
     /// `projectors` are those of the lane; `watch` hears of every delivery.
     public init(
@@ -36,12 +39,21 @@ public final class OutboxRelay: Sendable {
     /// Delivers until `stop`. A delivery that has begun is finished, so that no lease is left behind, unless the task is cancelled.
     public func run() async {
         while !isStopped.load(ordering: .acquiring), !Task.isCancelled {
+            let start = ContinuousClock.now
             switch await deliver() {
-            case .delivered(let count) where count > 0: continue
+            case .delivered(let count) where count >= lane.batch: continue
+            case .delivered(let count) where count > 0: await gather(since: start)
             case .delivered: await wake.wait(atMost: lane.idle)
             case .failed: await wake.wait(atMost: lane.outage)
             }
         }
+    }
+
+    /// Lets what is being written share the next delivery, unless this one has taken long enough for that.
+    private func gather(since start: ContinuousClock.Instant) async {
+        guard start + lane.pace > .now else { return }
+        // Cancelled, it returns at once, and `run` ends.
+        try? await Task.sleep(until: start + lane.pace, tolerance: .zero)
     }
 
     /// Ends `run` after the delivery under way.
@@ -54,7 +66,7 @@ public final class OutboxRelay: Sendable {
     public func drain(within limit: Duration) async throws(Problem) {
         let deadline = ContinuousClock.now + limit
         while true {
-            let delivery = await deliver()
+            let delivery = await deliver(everything: true)
             if case .delivered(let count) = delivery, count > 0 { continue }
             guard try await store.hasPending() else { return }
             guard ContinuousClock.now < deadline else {
@@ -76,12 +88,21 @@ public final class OutboxRelay: Sendable {
         case failed(Problem)
     }
 
+    private func claim(_ token: EntityID, everything: Bool) async throws(Problem) -> [OutboxRow] {
+        let start = ContinuousClock.now
+        let span = everything ? ClaimReach.everything : reach.withLock { $0.span(at: start) }
+        let rows = try await store.claim(token: token, back: span)
+        reach.withLock { $0.claimed(back: span, from: start, to: .now, isFull: rows.count >= lane.batch) }
+        return rows
+    }
+
     /// One lease's worth.
-    private func deliver() async -> Delivery {
+    private func deliver(everything: Bool = false) async -> Delivery {
         let token = EntityID(rawValue: .random(in: .min ... .max))
         let start = ContinuousClock.now
+        do throws(Problem) { try await releaseAbandoned() } catch { return .failed(error) }
         let rows: [OutboxRow]
-        do throws(Problem) { rows = try await store.claim(token: token) } catch { return .failed(error) }
+        do throws(Problem) { rows = try await claim(token, everything: everything) } catch { return abandon(token, error) }
         guard !rows.isEmpty else { return .delivered(0) }
         crash(at: .relayAfterClaim)
         do throws(Problem) {
@@ -97,10 +118,23 @@ public final class OutboxRelay: Sendable {
             return .delivered(rows.count)
         } catch {
             observer.observe(.relayFailed(error.missing.first, detail: error.detail))
-            // Where this fails too, the lease runs out by itself.
-            do throws(Problem) { try await store.postpone(rows.map(\.id), token: token) } catch { return .failed(error) }
+            do throws(Problem) { try await store.postpone(rows.map(\.id), token: token) } catch { return abandon(token, error) }
             return .failed(error)
         }
+    }
+
+    /// Remembers a lease that this relay has, or has if only the answer was lost, and cannot end now. Should it never come to that, the
+    /// lease runs out by itself.
+    private func abandon(_ token: EntityID, _ problem: Problem) -> Delivery {
+        abandoned.withLock { $0 = token }
+        return .failed(problem)
+    }
+
+    /// Ends it, before anything else is claimed, so that there is never more than one.
+    private func releaseAbandoned() async throws(Problem) {
+        guard let token = abandoned.withLock({ $0 }) else { return }
+        try await store.release(token: token)
+        abandoned.withLock { $0 = nil }
     }
 
     /// Returns how many rows are delivered.

@@ -14,7 +14,7 @@ struct OutboxStore: Sendable {
     private let postgres: PostgresAccess
     private let lane: OutboxLane
     private let timeout = Duration.seconds(5)
-    private let claim: PostgresStatement<OutboxRow>
+    let claim: PostgresStatement<OutboxRow>
     private let pending: PostgresStatement<Bool>
     private let waiting: PostgresStatement<Int64>
     private let dead: PostgresStatement<Int64>
@@ -25,11 +25,12 @@ struct OutboxStore: Sendable {
         claim = PostgresStatement(
             """
             UPDATE outbox SET claim_token = $1, claimed_until = now() + $3::bigint * interval '1 millisecond'
-            WHERE id IN (
+            WHERE id = ANY (ARRAY (
                 SELECT id FROM outbox
-                WHERE state = 'pending' AND \(lane.condition) AND next_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
+                WHERE state = 'pending' AND \(lane.condition) AND (claimed_until IS NULL OR claimed_until < now())
+                    AND next_at BETWEEN now() - $4::bigint * interval '1 millisecond' AND now()
                 ORDER BY next_at, id LIMIT $2
-                FOR UPDATE SKIP LOCKED)
+                FOR UPDATE SKIP LOCKED))
             RETURNING id, aggregate_type, aggregate_id, version
             """
         ) { row throws(PostgresError) in
@@ -47,10 +48,14 @@ struct OutboxStore: Sendable {
         }
     }
 
-    /// Takes the lease of as many due rows as the lane allows.
-    func claim(token: EntityID) async throws(Problem) -> [OutboxRow] {
-        try await postgres.rows(
-            claim, [.uuid(token.rawValue), .int64(lane.batch), .int64(lane.lease.milliseconds)], as: .system, within: timeout)
+    /// Takes the lease of as many rows as the lane allows, of those that came due within the last `span`.
+    func claim(token: EntityID, back span: Duration = ClaimReach.everything) async throws(Problem) -> [OutboxRow] {
+        try await postgres.rows(claim, parameters(token, back: span), as: .system, within: timeout)
+    }
+
+    /// The parameters of `claim`.
+    func parameters(_ token: EntityID, back span: Duration) -> [PostgresValue] {
+        [.uuid(token.rawValue), .int64(lane.batch), .int64(lane.lease.milliseconds), .int64(span.milliseconds)]
     }
 
     private static let acknowledge = PostgresStatement<Void>("DELETE FROM outbox WHERE id = ANY($1) AND claim_token = $2")
@@ -92,6 +97,14 @@ struct OutboxStore: Sendable {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
             Self.postpone, [.int64s(rows), .uuid(token.rawValue), .int64(lane.postponement.milliseconds)], as: .system, within: timeout)
+    }
+
+    private static let release = PostgresStatement<Void>(
+        "UPDATE outbox SET claim_token = NULL, claimed_until = NULL, next_at = now() WHERE claim_token = $1")
+
+    /// Ends a lease whatever rows it has, for whoever does not know them. They are due at once.
+    func release(token: EntityID) async throws(Problem) {
+        _ = try await postgres.rows(Self.release, [.uuid(token.rawValue)], as: .system, within: timeout)
     }
 
     func deadLetters() async throws(Problem) -> Int64 { try await postgres.rows(dead, [], as: .system, within: timeout).first ?? 0 }

@@ -10,6 +10,12 @@ public final class ProjectionWatch: Sendable {
         let id: EntityID
     }
 
+    /// What somebody waits for.
+    private struct Commit: Hashable {
+        let key: Key
+        let version: Int64
+    }
+
     private struct Waiter {
         let version: Int64
         let continuation: UnsafeContinuation<Bool, Never>
@@ -23,10 +29,15 @@ public final class ProjectionWatch: Sendable {
         var next: UInt64 = 0
     }
 
-    private let postgres: PostgresAccess
+    /// Who waits long asks together with the others who do.
+    private let deliveries: BatchLoader<Commit, Bool>
     private let state = Mutex(State())
 
-    public init(postgres: PostgresAccess) { self.postgres = postgres }
+    public init(postgres: PostgresAccess, observer: any Observer) {
+        deliveries = BatchLoader(kind: "delivery", observer: observer) { commits throws(Problem) in
+            try await Self.delivered(commits, postgres)
+        }
+    }
 
     /// Runs `write`, which commits a version, then waits until that version is shown, for no longer than `limit`. Returns what `write`
     /// did, and whether it is shown. Listening begins before the write, so no delivery is missed. Throws only what `write` throws.
@@ -55,20 +66,29 @@ public final class ProjectionWatch: Sendable {
         return (written.value, false)
     }
 
-    private static let undelivered = PostgresStatement<Bool>(
-        "SELECT EXISTS (SELECT FROM outbox WHERE aggregate_type = $1 AND aggregate_id = $2 AND version <= $3 AND state = 'pending')"
-    ) { row throws(PostgresError) in try row.bool(0) }
+    private static let undelivered = PostgresStatement<Int32>(
+        """
+        SELECT number::int FROM unnest($1::text[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS asked (kind, id, version, number)
+        WHERE EXISTS (
+            SELECT FROM outbox
+            WHERE aggregate_type = asked.kind AND aggregate_id = asked.id AND outbox.version <= asked.version AND state = 'pending')
+        """
+    ) { row throws(PostgresError) in try row.int32(0) }
+
+    private static func delivered(_ commits: [Commit], _ postgres: PostgresAccess) async throws(Problem) -> [Commit: Bool] {
+        let undelivered = try await postgres.rows(
+            Self.undelivered,
+            [
+                .texts(commits.map(\.key.kind.rawValue)), .uuids(commits.map(\.key.id.rawValue)), .int64s(commits.map(\.version)),
+            ], as: .system, within: .seconds(1))
+        var delivered = Dictionary(commits.map { ($0, true) }) { first, _ in first }
+        for number in undelivered { delivered[commits[Int(number) - 1]] = false }
+        return delivered
+    }
 
     /// Whether the outbox says so; where Postgres does not answer, it says nothing.
     private func isDelivered(_ version: Int64, _ key: Key) async -> Bool {
-        do throws(Problem) {
-            let undelivered = try await postgres.rows(
-                Self.undelivered, [.text(key.kind.rawValue), .uuid(key.id.rawValue), .int64(version)], as: .system, within: .seconds(1)
-            ).first
-            return undelivered == false
-        } catch {
-            return false
-        }
+        do throws(Problem) { return try await deliveries.value(for: Commit(key: key, version: version)) == true } catch { return false }
     }
 
     /// Says what the copies show now.
