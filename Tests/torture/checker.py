@@ -216,7 +216,9 @@ def check_absence(beat, found, disturbances, say):
     """A beat is missing only where it may be: not published to its readers, deleted to its owner."""
     deletes = [write for write in beat.writes if write.kind == "delete" and write.outcome != REFUSED]
     deleted = min((write.ended for write in deletes if write.outcome == ACKNOWLEDGED), default=float("inf"))
-    answers = Shown(beat.reads)
+    shown = Shown(beat.reads)
+    # A list lacks what is still on its way to the search index. Its writer was not answered, or was told so.
+    indexed = Shown([read for read in beat.reads if read.how == "answer" and not read.sources])
     created = min((read.ended for read in beat.reads if read.version is not None), default=float("inf"))
     for read in beat.reads:
         cut = read.began if read.is_strict else disturbances.cut(read.began)
@@ -232,7 +234,7 @@ def check_absence(beat, found, disturbances, say):
         if found is None:
             continue
         states, writes = found
-        oldest = max(1, answers.by(cut)[0])
+        oldest = max(1, (indexed if read.is_of_index else shown).by(cut)[0])
         possible = [
             version for version in range(oldest, len(states) + 1) if version == oldest or writes[version - 1].began <= read.ended
         ]

@@ -88,6 +88,12 @@ class GoodHistories(unittest.TestCase):
         story.read(version=2, title="a", where="b", began=story.now + 0.9)
         self.assertEqual(story.kinds((story.now - 0.5, story.now + 1)), [])
 
+    def test_a_list_may_lack_what_was_published_by_a_write_that_had_no_answer_or_one_that_was_not_whole(self):
+        self.assertEqual(Story().wrote("publish", outcome=UNKNOWN).read().missing("list").kinds(), [])
+        story = Story().wrote("publish")
+        story.beat.reads[-1].sources = (("mongo", "missing"),)
+        self.assertEqual(story.missing("list").kinds(), [])
+
     def test_content_that_says_it_is_not_fresh_may_be_older(self):
         story = published().wrote("both", "b")
         self.assertEqual(story.read(content="a", sources=(("mongo", "stale"),)).ends().kinds(), [])
@@ -169,6 +175,9 @@ class BadHistories(unittest.TestCase):
 
     def test_stale_a_reader_is_told_that_a_published_beat_is_none(self):
         self.assertEqual(published().missing().ends().kinds(), ["stale"])
+
+    def test_stale_a_list_lacks_a_beat_whose_publication_was_acknowledged_as_whole(self):
+        self.assertEqual(published().missing("list").kinds(), ["stale"])
 
     def test_stale_an_owner_is_told_that_a_draft_is_none(self):
         self.assertEqual(Story().missing("own", is_owner=True).kinds(), ["stale"])

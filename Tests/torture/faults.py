@@ -73,6 +73,7 @@ class Hand:
             if step.is_patient:
                 await self.stage.until("everything is whole again", self.stage.is_whole)
                 self.end_disturbance()
+                self.log(f"all is whole again {time.monotonic() - began:.2f} s after that")
                 if len(step.faults) == 1:
                     self.healed[step.faults[0].action, step.faults[0].target].append(time.monotonic() - began)
         await self.stage.until("everything is whole again", self.stage.is_whole)
@@ -94,6 +95,7 @@ class Hand:
         await asyncio.sleep(fault.away)
         over = time.monotonic()
         await self.stage.store("start" if fault.action == "kill" else "thaw", fault.target)
+        self.log(f"{fault.target} is there again {time.monotonic() - over:.2f} s after it was {'started' if fault.action == 'kill' else 'thawed'}")
         return over
 
     def end_disturbance(self):

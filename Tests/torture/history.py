@@ -52,6 +52,11 @@ class Read:
         """Whether the answer may not come out of a cache that is older than the request."""
         return self.how in ("no-cache", "own", "answer", "final")
 
+    @property
+    def is_of_index(self):
+        """Whether what it lacks may still be on its way to the search index."""
+        return self.how in ("list", "creator's list")
+
 
 @dataclass(slots=True)
 class Beat:
