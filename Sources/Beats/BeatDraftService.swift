@@ -135,10 +135,10 @@ public final class BeatDraftService: Sendable {
         throw Problem(.conflict, "Others keep changing this beat; try again.", retryAfter: 1)
     }
 
-    /// What is staged is newer than what MongoDB has; where nothing is, MongoDB has all there is.
+    /// What is staged is newer than what MongoDB has; where nothing is, MongoDB has all there is, or has lost it.
     private func content(of beat: StoredBeat) async throws(Problem) -> BeatContentDocument {
         if let staged = beat.staged { return try BeatContentDocument(stagedJSON: staged) }
-        return try await contents.content(beat.core.id)
+        return try await contents.content(beat.core.id, notOlderThan: beat.contentVersion)
     }
 
     /// Commits, waits for the copies, and says what the beat has become, with the content that MongoDB shows now. Where nothing was

@@ -8,18 +8,20 @@ struct BeatDraftContentStore: Sendable {
     let timeout: Duration
 
     /// The content that MongoDB has. To be asked after Postgres has said that nothing is staged: then nothing newer is on its way. Throws
-    /// `storeUnavailable`, also where MongoDB has lost the document: an edit of nothing would make the loss good for ever; `overloaded`.
-    func content(_ id: EntityID) async throws(Problem) -> BeatContentDocument {
+    /// `storeUnavailable`, also where MongoDB has lost the document, or has one that is older than `version`, which last brought content:
+    /// an edit of nothing, or of the past, would make the loss good for ever; `overloaded`.
+    func content(_ id: EntityID, notOlderThan version: Int64) async throws(Problem) -> BeatContentDocument {
         let found = try await mongo.result(within: timeout) { session in
             var content: BeatContentDocument?
-            try session.find("beats", ["_id": .uuid(id.rawValue), "deleted": ["$ne": true]], limit: 1) { content = Self.read($0) }
+            let filter: BSONDocument = ["_id": .uuid(id.rawValue), "v": ["$gte": .int64(version)], "deleted": ["$ne": true]]
+            try session.find("beats", filter, limit: 1) { content = Self.read($0) }
             return content
         }
         guard let found else { throw .unavailable(.mongo) }
         return found
     }
 
-    private static func read(_ document: borrowing BSONView) -> BeatContentDocument {
+    static func read(_ document: borrowing BSONView) -> BeatContentDocument {
         var content = BeatContentDocument()
         var metadata = BeatContentDocument.Metadata()
         metadata.bpm = document.doubleOrNil("metadata.bpm")
@@ -37,6 +39,7 @@ struct BeatDraftContentStore: Sendable {
         audio.quality = document.stringOrNil("audio.quality")
         audio.fileSize = document.int64OrNil("audio.fileSize")
         audio.originalId = document.uuidOrNil("audio.originalId").map { EntityID(rawValue: $0).description }
+        audio.stems = document.withField("audio.stems") { stems($0) }
         if audio != .init(format: nil) { content.audio = audio }
 
         var artwork = BeatContentDocument.Artwork()
@@ -53,6 +56,14 @@ struct BeatDraftContentStore: Sendable {
         var texts: [String] = []
         _ = field.withDocument { items in items.forEach { item in if let text = item.string { texts.append(text) } } }
         return texts
+    }
+
+    private static func stems(_ field: borrowing BSONField) -> [String: String] {
+        var stems: [String: String] = [:]
+        _ = field.withDocument { items in
+            items.forEach { item in if let id = item.uuid { stems[item.key] = EntityID(rawValue: id).description } }
+        }
+        return stems
     }
 
     private static func integers(_ field: borrowing BSONField) -> [Int] {

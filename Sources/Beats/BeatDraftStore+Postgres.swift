@@ -10,6 +10,8 @@ struct StoredBeat: Sendable {
     let viewer: BeatViewer
     /// Content that MongoDB has not acknowledged yet.
     let staged: String?
+    /// The version that last brought content.
+    let contentVersion: Int64
 
     /// What an edit starts from, with the content that goes with this version.
     func draft(_ content: BeatContentDocument) -> BeatDraft {
@@ -38,14 +40,15 @@ struct BeatDraftStore: Sendable {
 
     private static let select = PostgresStatement<StoredBeat>(
         """
-        SELECT \(BeatCoreStore.columns), \(BeatViewerStore.columns(account: "(SELECT kababeat_user())")), staged.content
+        SELECT \(BeatCoreStore.columns), \(BeatViewerStore.columns(account: "(SELECT kababeat_user())")), staged.content, beats.content_version
         FROM beats JOIN users ON users.id = beats.creator_id LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id
         WHERE beats.id = $1 AND beats.deleted_at IS NULL
         """
     ) { row throws(PostgresError) in
         StoredBeat(
             core: try BeatCoreStore.core(row), viewer: try BeatViewerStore.viewer(row, from: BeatCoreStore.columnCount),
-            staged: try row.jsonOrNil(BeatCoreStore.columnCount + BeatViewerStore.columnCount))
+            staged: try row.jsonOrNil(BeatCoreStore.columnCount + BeatViewerStore.columnCount),
+            contentVersion: try row.int64(BeatCoreStore.columnCount + BeatViewerStore.columnCount + 1))
     }
 
     /// The beat if `account` may see it. Throws `storeUnavailable`.
@@ -100,7 +103,7 @@ struct BeatDraftStore: Sendable {
         """, decode: Step.decode)
     private static let updateWithContent = PostgresStatement(
         """
-        WITH changed AS (\(change(replacement))),
+        WITH changed AS (\(change("\(replacement), content_version = version + 1"))),
              staged AS (\(stage) SELECT $1, version, $9::jsonb, $10::jsonb FROM changed \(overwrite)),
              announced AS (\(outbox) SELECT 'beat', $1, version, 'upsert' FROM changed)
         SELECT version, updated_at FROM changed

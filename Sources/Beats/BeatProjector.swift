@@ -9,7 +9,9 @@ import PostgresClient
 /// Brings a beat's content document and its row of the search index up to the version that Postgres has.
 ///
 /// Content that was staged with the version is written as it stands; a version that changed only the core keeps the content that is
-/// there. Both writes stand behind the fence `v < version`. Staged content goes once MongoDB has acknowledged its version.
+/// there. Both writes stand behind the fence `v < version`. Staged content goes once MongoDB has acknowledged its version. While the
+/// search index is being rebuilt, the one that is being filled gets every row as well, and gets it first: whenever the two are exchanged,
+/// lists show what was delivered.
 public struct BeatProjector: Projector {
     public let kind = Announcement.Kind.beat
     private let postgres: PostgresAccess
@@ -49,6 +51,10 @@ public struct BeatProjector: Projector {
         let createdAt: Timestamp
         let updatedAt: Timestamp
         let staged: String?
+        /// The version that last brought content.
+        var contentVersion: Int64 = 1
+        /// The collection that is to be the search index, while there is one.
+        var next: String?
         /// What the version history has not got yet, as it is staged.
         var changes: String?
     }
@@ -57,7 +63,8 @@ public struct BeatProjector: Projector {
         """
         SELECT beats.id, beats.version, beats.status = 'published' AND users.status = 'active', beats.deleted_at IS NOT NULL,
                beats.title, beats.creator_id, coalesce(users.display_name, users.username), beats.currency, beats.price,
-               beats.is_featured, beats.created_at, beats.updated_at, staged.content, staged.changes
+               beats.is_featured, beats.created_at, beats.updated_at, staged.content, staged.changes, beats.content_version,
+               (SELECT collection FROM index_rebuilds WHERE index_name = 'search_index')
         FROM beats JOIN users ON users.id = beats.creator_id
              LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id AND staged.version <= beats.version
         WHERE beats.id = ANY($1)
@@ -70,7 +77,7 @@ public struct BeatProjector: Projector {
             price: try row.numericMinorUnitsOrNil(8, scale: Currency(code: currency)?.digits ?? 2), isFeatured: try row.bool(9),
             createdAt: Timestamp(microseconds: try row.timestampMicroseconds(10)),
             updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(11)), staged: try row.jsonOrNil(12),
-            changes: try row.jsonOrNil(13))
+            contentVersion: try row.int64(14), next: try row.textOrNil(15), changes: try row.jsonOrNil(13))
     }
 
     /// The beats of `ids` that there are, as the copies are to show them.
@@ -141,14 +148,15 @@ public struct BeatProjector: Projector {
         _ writes: [MongoWrite], of beats: [EntityID], to collection: String, _ session: borrowing MongoSession
     ) throws -> [EntityID: ProjectionOutcome] {
         let first = try session.bulkWrite(collection, writes)
-        let raced = first.failures.filter { $0.code == .duplicateKey }.map(\.index)
+        let raced = first.failures.filter { $0.code == .duplicateKey || SearchIndex.wasExchanged($0.code) }.map(\.index)
         let again = try session.bulkWrite(collection, raced.map { writes[$0] })
-        return refusals(first, beats).merging(refusals(again, raced.map { beats[$0] })) { refused, _ in refused }
+        let settled = first.failures.filter { !SearchIndex.wasExchanged($0.code) }
+        return refusals(settled, beats).merging(refusals(again.failures, raced.map { beats[$0] })) { refused, _ in refused }
     }
 
-    private static func refusals(_ result: MongoBulkResult, _ beats: [EntityID]) -> [EntityID: ProjectionOutcome] {
+    private static func refusals(_ failures: [MongoBulkResult.Failure], _ beats: [EntityID]) -> [EntityID: ProjectionOutcome] {
         var outcomes: [EntityID: ProjectionOutcome] = [:]
-        for failure in result.failures where failure.code != .duplicateKey {
+        for failure in failures where failure.code != .duplicateKey {
             outcomes[beats[failure.index]] = .refused(
                 reason: "mongo_\(failure.code)".filter { $0.isLetter || $0.isNumber || $0 == "_" })
         }
@@ -158,6 +166,22 @@ public struct BeatProjector: Projector {
     private static func write(
         _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
     ) throws -> [EntityID: ProjectionOutcome] {
+        let contentWrites = states.map { BeatDocuments.contentWrite($0, staged[$0.id]) }
+        let indexWrites = try indexWrites(states, staged, session)
+        var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
+        for state in states { outcomes[state.id] = .shown(version: state.version) }
+        let beats = states.map(\.id)
+        outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
+        crash(at: .relayBetweenContentAndIndex)
+        // The other way round, a row could be written to an index that is exchanged before its turn comes.
+        if let next = states.first?.next { outcomes.merge(try send(indexWrites, of: beats, to: next, session)) { _, refused in refused } }
+        outcomes.merge(try send(indexWrites, of: beats, to: SearchIndex.collection, session)) { _, refused in refused }
+        return outcomes
+    }
+
+    private static func indexWrites(
+        _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
+    ) throws -> [MongoWrite] {
         var known = staged.mapValues { SearchFacts($0) }
         let unstaged = states.filter { staged[$0.id] == nil && !$0.isDeleted }.map { BSONValue.uuid($0.id.rawValue) }
         if !unstaged.isEmpty {
@@ -165,165 +189,21 @@ public struct BeatProjector: Projector {
                 known[EntityID(rawValue: try document.uuid("_id"))] = SearchFacts(document)
             }
         }
-        let contentWrites = states.map { BeatDocuments.contentWrite($0, staged[$0.id]) }
-        let indexWrites = states.map { BeatDocuments.indexWrite($0, known[$0.id] ?? SearchFacts()) }
-        var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
-        for state in states { outcomes[state.id] = .shown(version: state.version) }
-        let beats = states.map(\.id)
-        outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
-        crash(at: .relayBetweenContentAndIndex)
-        outcomes.merge(try send(indexWrites, of: beats, to: "search_index", session)) { _, refused in refused }
-        return outcomes
-    }
-}
-
-/// What the search index takes from a beat's content.
-struct SearchFacts: Sendable, Equatable {
-    static let projection: BSONDocument = [
-        "metadata.bpm": 1, "metadata.key": 1, "metadata.genre": 1, "metadata.mood": 1, "metadata.tags": 1,
-    ]
-
-    var bpm: Double?
-    var key: String?
-    var genre: String?
-    var mood: String?
-    var tags: [String] = []
-
-    init() {}
-
-    init(_ content: BeatContentDocument) {
-        bpm = content.metadata?.bpm
-        key = content.metadata?.key
-        genre = content.metadata?.genre
-        mood = content.metadata?.mood
-        tags = content.metadata?.tags ?? []
+        return states.map { BeatDocuments.indexWrite($0, known[$0.id] ?? SearchFacts()) }
     }
 
-    init(_ document: borrowing BSONView) {
-        bpm = document.doubleOrNil("metadata.bpm")
-        key = document.stringOrNil("metadata.key")
-        genre = document.stringOrNil("metadata.genre")
-        mood = document.stringOrNil("metadata.mood")
-        var tags: [String] = []
-        _ = document.withField("metadata.tags") { field in
-            _ = field.withDocument { items in items.forEach { item in item.withUTF8 { tags.append(String(decoding: $0, as: UTF8.self)) } } }
+    /// Writes the rows of `states` to an index that is being filled, made as a delivery makes them. Returns the beats whose rows MongoDB
+    /// refused. Throws `storeUnavailable` or `overloaded`.
+    func fill(_ collection: String, with states: [State]) async throws(Problem) -> [EntityID] {
+        var staged: [EntityID: BeatContentDocument] = [:]
+        for state in states {
+            // What cannot be read is a dead letter, or will be: until that is mended, the content that MongoDB has counts.
+            if let text = state.staged, let content = try? BeatContentDocument(stagedJSON: text) { staged[state.id] = content }
         }
-        self.tags = tags
-    }
-}
-
-/// The documents that a beat's state becomes. Pure.
-enum BeatDocuments {
-    static func fence(_ state: BeatProjector.State) -> BSONDocument {
-        ["_id": .uuid(state.id.rawValue), "v": ["$lt": .int64(state.version)]]
-    }
-
-    /// Keeps the fence while a late delivery of an older version may still come; MongoDB removes it after a month.
-    static func tombstone(_ state: BeatProjector.State) -> BSONDocument {
-        [
-            "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "deleted": true,
-            "deletedAt": .date(milliseconds: state.updatedAt.milliseconds),
-        ]
-    }
-
-    static func contentWrite(_ state: BeatProjector.State, _ content: BeatContentDocument?) -> MongoWrite {
-        if state.isDeleted { return .replaceOne(filter: fence(state), tombstone(state), upsert: true) }
-        guard let content else {
-            return .updateOne(filter: fence(state), update: ["$set": ["v": .int64(state.version)]], upsert: true)
+        let known = staged
+        return try await mongo.result(within: timeout) { session in
+            let writes = try Self.indexWrites(states, known, session)
+            return Array(try Self.send(writes, of: states.map(\.id), to: collection, session).keys)
         }
-        return put(state, document(state, content))
-    }
-
-    /// Writes unless a version not older is there: MongoDB then says `duplicateKey`. There is nothing older than a first version, and
-    /// an insert costs less than an upsert.
-    private static func put(_ state: BeatProjector.State, _ document: BSONDocument) -> MongoWrite {
-        state.version == 1 ? .insertOne(document) : .replaceOne(filter: fence(state), document, upsert: true)
-    }
-
-    static func indexWrite(_ state: BeatProjector.State, _ facts: SearchFacts) -> MongoWrite {
-        put(state, indexDocument(state, facts))
-    }
-
-    /// The row of the search index: of a beat that nobody may find, a tombstone.
-    static func indexDocument(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
-        state.isPublished ? index(state, facts) : tombstone(state)
-    }
-
-    private static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {
-        var document: BSONDocument = ["_id": .uuid(state.id.rawValue), "v": .int64(state.version)]
-        if let metadata = content.metadata {
-            var part: BSONDocument = [:]
-            part.append("bpm", optional: metadata.bpm.map { .double($0) })
-            part.append("key", optional: metadata.key.map { .string($0) })
-            part.append("genre", optional: metadata.genre.map { .string($0) })
-            part.append("mood", optional: metadata.mood.map { .string($0) })
-            part.append("tags", optional: metadata.tags.map { .array($0.map { .string($0) }) })
-            part.append("duration", optional: metadata.duration.map { .double($0) })
-            part.append("album", optional: metadata.album.map { .string($0) })
-            part.append("waveform", optional: metadata.waveform.map { .array($0.map { .int32(Int32(clamping: $0)) }) })
-            document.append("metadata", .document(part))
-        }
-        if let audio = content.audio {
-            var part: BSONDocument = [:]
-            part.append("previewUrl", optional: audio.previewUrl.map { .string($0) })
-            part.append("format", optional: audio.format.map { .string($0) })
-            part.append("quality", optional: audio.quality.map { .string($0) })
-            part.append("fileSize", optional: audio.fileSize.map { .int64($0) })
-            part.append("originalId", optional: audio.originalId.flatMap { EntityID($0) }.map { .uuid($0.rawValue) })
-            document.append("audio", .document(part))
-        }
-        if let artwork = content.artwork {
-            var part: BSONDocument = [:]
-            part.append("thumbnailUrl", optional: artwork.thumbnailUrl.map { .string($0) })
-            part.append("fullUrl", optional: artwork.fullUrl.map { .string($0) })
-            part.append("colors", optional: artwork.colors.map { .array($0.map { .string($0) }) })
-            document.append("artwork", .document(part))
-        }
-        if let credits = content.collaborators { document.append("collaborators", .array(credits.map { .document(credit($0)) })) }
-        return document
-    }
-
-    private static func credit(_ credit: BeatContentDocument.Credit) -> BSONDocument {
-        var part: BSONDocument = [:]
-        part.append("userId", optional: credit.userId.flatMap { EntityID($0) }.map { .uuid($0.rawValue) })
-        part.append("role", optional: credit.role.map { .string($0) })
-        part.append("creditedName", optional: credit.creditedName.map { .string($0) })
-        return part
-    }
-
-    private static func index(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
-        var document: BSONDocument = [
-            "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "title": .string(state.title),
-            "titleKey": .string(state.title.lowercased()), "artistName": .string(state.artistName),
-            "creatorId": .uuid(state.creator.rawValue),
-        ]
-        document.append("genre", optional: facts.genre.map { .string($0) })
-        document.append("genreKey", optional: facts.genre.map { .string($0.lowercased()) })
-        document.append("mood", optional: facts.mood.map { .string($0) })
-        document.append("moodKey", optional: facts.mood.map { .string($0.lowercased()) })
-        if !facts.tags.isEmpty { document.append("tags", .array(facts.tags.map { .string($0.lowercased()) })) }
-        document.append(
-            "scored",
-            [
-                "title": .string(SearchWords.text(state.title)), "artist": .string(SearchWords.text(state.artistName)),
-                "tags": .string(SearchWords.text(facts.tags.joined(separator: " "))), "genre": .string(SearchWords.text(facts.genre ?? "")),
-            ])
-        document.append(
-            "words",
-            .array(SearchWords.words(of: [state.title, state.artistName] + facts.tags + [facts.genre ?? ""]).map { .string($0) }))
-        document.append("bpm", optional: facts.bpm.map { .double($0) })
-        document.append("key", optional: facts.key.map { .string($0) })
-        // Lists filter and sort by prices in one currency; a beat that is priced in another counts there as one without a price.
-        if let price = state.price, state.currency == Currency.usd.code { document.append("price", .int64(price)) }
-        document.append("createdAt", .date(milliseconds: state.createdAt.milliseconds))
-        document.append("isFeatured", .bool(state.isFeatured))
-        document.append("popularity", .double(0))
-        return document
-    }
-}
-
-extension BSONDocument {
-    fileprivate mutating func append(_ key: String, optional value: BSONValue?) {
-        if let value { append(key, value) }
     }
 }

@@ -31,7 +31,7 @@ struct BeatSearchStore: Sendable {
                 let before = rows.count
                 try Self.read(segment, plan, skip: skip, limit: plan.limit + 1 - before, session) { rows.append($0) }
                 if rows.count == before, skip > 0 {
-                    skip = max(0, skip - (try session.count("search_index", segment.filter)))
+                    skip = max(0, skip - (try session.count(SearchIndex.collection, segment.filter)))
                 } else {
                     skip = 0
                 }
@@ -47,7 +47,7 @@ struct BeatSearchStore: Sendable {
     /// Throws `storeUnavailable` or `overloaded`.
     func total(_ conditions: BSONDocument) async throws(Problem) -> BeatTotal {
         try await run { session in
-            BeatTotal(count: try session.count("search_index", conditions, limit: BeatTotal.limit + 1))
+            BeatTotal(count: try session.count(SearchIndex.collection, conditions, limit: BeatTotal.limit + 1))
         }
     }
 
@@ -61,7 +61,7 @@ struct BeatSearchStore: Sendable {
                 ["$sort": ["count": .int32(-1), "_id": .int32(1)]],
                 ["$limit": .int64(Int64(Genre.most))],
             ]
-            try session.aggregate("search_index", pipeline) { row in
+            try session.aggregate(SearchIndex.collection, pipeline) { row in
                 genres.append(Genre(name: try row.string("name"), count: try row.int64("count")))
             }
             return genres
@@ -78,12 +78,14 @@ struct BeatSearchStore: Sendable {
         _ each: (Row) -> Void
     ) throws {
         if plan.sort == .relevance {
-            try session.aggregate("search_index", relevancePipeline(segment, skip: skip, limit: limit)) { each(try row($0, plan.sort)) }
+            try session.aggregate(SearchIndex.collection, relevancePipeline(segment, skip: skip, limit: limit)) {
+                each(try row($0, plan.sort))
+            }
         } else {
             // The sort field and no more: an index that has both answers without the document.
             let projection = BSONDocument([(plan.sort.field, .int32(1))])
             try session.find(
-                "search_index", segment.filter, projection: projection, sort: segment.sort, skip: skip, limit: Int64(limit)
+                SearchIndex.collection, segment.filter, projection: projection, sort: segment.sort, skip: skip, limit: Int64(limit)
             ) { each(try row($0, plan.sort)) }
         }
     }
@@ -114,7 +116,7 @@ struct BeatSearchStore: Sendable {
     }
 
     private func run<T: Sendable>(_ body: @escaping @Sendable (borrowing MongoSession) throws -> T) async throws(Problem) -> T {
-        try await mongo.result(within: timeout, body)
+        try await mongo.result(within: timeout) { session in try SearchIndex.read(session, body) }
     }
 }
 

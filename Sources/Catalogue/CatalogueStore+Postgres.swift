@@ -85,7 +85,8 @@ struct CatalogueStore: Sendable {
                 price_exclusive = excluded.price_exclusive, content_digest = excluded.content_digest,
                 -- A line without a date came with this transaction's.
                 created_at = CASE WHEN excluded.created_at = now() THEN known.created_at ELSE excluded.created_at END,
-                published_at = coalesce(known.published_at, excluded.published_at), version = known.version + 1, updated_at = now()
+                published_at = coalesce(known.published_at, excluded.published_at), version = known.version + 1,
+                content_version = known.version + 1, updated_at = now()
             WHERE known.content_digest IS DISTINCT FROM excluded.content_digest AND known.deleted_at IS NULL
             RETURNING known.id, known.version, known.source, known.external_id
         ), staged AS (

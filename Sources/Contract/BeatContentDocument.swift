@@ -22,6 +22,8 @@ public struct BeatContentDocument: Codable, Sendable, Equatable {
         public var fileSize: Int64?
         /// The original in the object store. Never in a public answer.
         public var originalId: String?
+        /// The stems in the object store, by name. Never in a public answer.
+        public var stems: [String: String]?
 
         public init(format: String?) { self.format = format }
     }

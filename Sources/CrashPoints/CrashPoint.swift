@@ -49,6 +49,9 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     case importAfterChunk
     case importBeforeDrain
     case repairAfterEnqueueing
+    case rebuildWhileFilling
+    case rebuildBeforeSwap
+    case rebuildAfterSwap
     case migrationBetweenFiles
     case migrationBeforeRecord
 }

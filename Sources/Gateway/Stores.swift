@@ -12,13 +12,14 @@ struct Stores: Sendable {
     let mongo: MongoClient
     let redis: RedisClient?
 
-    /// Throws where MongoDB's connection string makes no sense. No store needs to be up yet.
-    init(_ settings: Settings, observer: any Observer, asOwner: Bool = false) throws(MongoError) {
+    /// Throws where MongoDB's connection string makes no sense. No store needs to be up yet. With `isPatient`, MongoDB may take as long
+    /// as what is asked of it does: making indexes, copying collections.
+    init(_ settings: Settings, observer: any Observer, asOwner: Bool = false, isPatient: Bool = false) throws(MongoError) {
         reactor = Reactor(name: "stores")
         postgres = PostgresClient(settings.postgres(asOwner: asOwner), reactor: reactor) { event in
             if let note = Self.note(event) { observer.observe(.storeNote(.postgres, note)) }
         }
-        mongo = try MongoClient(settings.mongo(asOwner: asOwner)) { event in
+        mongo = try MongoClient(settings.mongo(asOwner: asOwner || isPatient)) { event in
             if case .log(.error, _, let message) = event { observer.observe(.storeNote(.mongo, message)) }
         }
         let reactor = reactor

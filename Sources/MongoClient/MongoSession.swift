@@ -27,6 +27,9 @@ public struct MongoSession: ~Copyable {
     /// When the job's caller gives up.
     public var deadline: ContinuousClock.Instant { job.deadline }
 
+    /// The database that operations use unless they name another.
+    public var database: String { worker.database }
+
     /// Throws if the job should not go on. Operations do this by themselves.
     /// - Throws: `.timeout`, `.cancelled`.
     public borrowing func checkDeadline() throws(MongoError) {

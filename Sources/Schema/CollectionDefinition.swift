@@ -10,9 +10,16 @@ struct CollectionDefinition: Sendable {
         let specification: BSONDocument
     }
 
-    let collection: String
+    private(set) var collection: String
     let validator: BSONDocument
     let indexes: [Index]
+
+    /// The same under another name.
+    func named(_ name: String) -> CollectionDefinition {
+        var definition = self
+        definition.collection = name
+        return definition
+    }
 
     init(file: String, text: String) throws(SchemaError) {
         func refuse(_ reason: String) -> SchemaError { .malformed(file: file, reason: reason) }

@@ -24,11 +24,15 @@ struct SchemaFiles: Sendable {
         for (first, second) in zip(sql, sql.dropFirst()) where first.name.prefix(3) == second.name.prefix(3) {
             throw .sameNumber(first: first.name, second: second.name)
         }
+        mongo = try Self.collections(in: mongoDirectory)
+    }
+
+    static func collections(in directory: String) throws(SchemaError) -> [CollectionFile] {
         var collections: [CollectionFile] = []
-        for (name, text) in try Self.texts(in: mongoDirectory, suffix: ".json") {
+        for (name, text) in try texts(in: directory, suffix: ".json") {
             collections.append(CollectionFile(name: name, text: text, definition: try CollectionDefinition(file: name, text: text)))
         }
-        mongo = collections
+        return collections
     }
 
     private static func texts(in directory: String, suffix: String) throws(SchemaError) -> [(name: String, text: String)] {

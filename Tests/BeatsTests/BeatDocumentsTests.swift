@@ -18,23 +18,45 @@ import Testing
         "_id": .uuid(Sample.id.rawValue), "v": 7, "deleted": true, "deletedAt": .date(milliseconds: 6),
     ]
 
+    private let kept: BSONValue = ["$ifNull": ["$popularity", .double(0)]]
+
     private func replaces(_ write: MongoWrite, _ document: BSONDocument) -> Bool {
         if case .replaceOne(filter: fence, document, upsert: true) = write { true } else { false }
+    }
+
+    /// Whether it writes `document` to the index, and keeps what is counted there.
+    private func indexes(_ write: MongoWrite, _ document: BSONDocument, popularity: BSONValue) -> Bool {
+        let merged: BSONValue = ["$mergeObjects": [["$literal": .document(document)], ["popularity": popularity]]]
+        return if case .updateOne(filter: fence, update: ["0": ["$replaceWith": merged]], upsert: true) = write { true } else { false }
     }
 
     @Test func everyWriteStandsBehindTheFenceOfItsVersion() {
         var content = BeatContentDocument()
         content.metadata = .init()
         #expect(replaces(BeatDocuments.contentWrite(state(), content), ["_id": .uuid(Sample.id.rawValue), "v": 7, "metadata": [:]]))
-        #expect(replaces(BeatDocuments.contentWrite(state(isDeleted: true), content), tombstone))
-        guard case .updateOne(filter: fence, update: ["$set": ["v": 7]], upsert: true) = BeatDocuments.contentWrite(state(), nil) else {
-            Issue.record("a version that changed only the core must keep the content")
+        let known: BSONDocument = ["_id": .uuid(Sample.id.rawValue), "v": ["$lt": 7, "$gte": 3]]
+        var edited = state()
+        edited.contentVersion = 3
+        guard case .updateOne(filter: known, update: ["$set": ["v": 7]], upsert: false) = BeatDocuments.contentWrite(edited, nil) else {
+            Issue.record("a version that changed only the core must keep the content, and make none where it is lost or of the past")
+            return
+        }
+    }
+
+    @Test func aDeletedBeatIsMarkedAndKeepsItsContent() {
+        var content = BeatContentDocument()
+        content.metadata = .init()
+        let marked: BSONDocument = ["_id": .uuid(Sample.id.rawValue), "v": 7, "deleted": true, "metadata": [:]]
+        #expect(replaces(BeatDocuments.contentWrite(state(isDeleted: true), content), marked))
+        let write = BeatDocuments.contentWrite(state(isDeleted: true), nil)
+        guard case .updateOne(filter: fence, update: ["$set": ["v": 7, "deleted": true]], upsert: true) = write else {
+            Issue.record("content that is there must stay there")
             return
         }
     }
 
     @Test func whatIsNotPublishedIsATombstoneInTheIndexAndKeepsItsContent() {
-        #expect(replaces(BeatDocuments.indexWrite(state(isPublished: false), SearchFacts()), tombstone))
+        #expect(indexes(BeatDocuments.indexWrite(state(isPublished: false), SearchFacts()), tombstone, popularity: "$popularity"))
         #expect(!replaces(BeatDocuments.contentWrite(state(isPublished: false), BeatContentDocument()), tombstone))
     }
 
@@ -50,7 +72,7 @@ import Testing
             "key": "C major", "price": 1000,
             "createdAt": .date(milliseconds: 5), "isFeatured": false, "popularity": .double(0),
         ]
-        #expect(replaces(BeatDocuments.indexWrite(state(), facts), expected))
+        #expect(indexes(BeatDocuments.indexWrite(state(), facts), expected, popularity: kept))
     }
 
     @Test func whatIsUnknownHasNoFieldInTheIndex() {
@@ -61,13 +83,14 @@ import Testing
             "words": ["summer", "vibes", "ana"], "createdAt": .date(milliseconds: 5),
             "isFeatured": false, "popularity": .double(0),
         ]
-        #expect(replaces(BeatDocuments.indexWrite(state(price: nil), SearchFacts()), expected))
+        #expect(indexes(BeatDocuments.indexWrite(state(price: nil), SearchFacts()), expected, popularity: kept))
     }
 
     @Test func allThatContentHoldsReachesItsDocument() throws {
         let json = """
             {"metadata":{"bpm":90.5,"key":"C major","genre":"House","mood":"Dark","tags":["a"],"duration":1.25,"album":"X","waveform":[0,255]},
-             "audio":{"previewUrl":"p","format":"opus","quality":"high","fileSize":9,"originalId":"01920000-0000-7000-8000-000000000001"},
+             "audio":{"previewUrl":"p","format":"opus","quality":"high","fileSize":9,"originalId":"01920000-0000-7000-8000-000000000001",
+                      "stems":{"drums":"01920000-0000-7000-8000-000000000001","bass":"01920000-0000-7000-8000-000000000002"}},
              "artwork":{"thumbnailUrl":"t","fullUrl":"f","colors":["#FFFFFF"]},
              "collaborators":[{"userId":"01920000-0000-7000-8000-000000000002","role":"producer","creditedName":"Ana"},{"creditedName":"B"}]}
             """
@@ -78,7 +101,10 @@ import Testing
                 "bpm": .double(90.5), "key": "C major", "genre": "House", "mood": "Dark", "tags": ["a"], "duration": .double(1.25),
                 "album": "X", "waveform": [.int32(0), .int32(255)],
             ],
-            "audio": ["previewUrl": "p", "format": "opus", "quality": "high", "fileSize": 9, "originalId": .uuid(Sample.id.rawValue)],
+            "audio": [
+                "previewUrl": "p", "format": "opus", "quality": "high", "fileSize": 9, "originalId": .uuid(Sample.id.rawValue),
+                "stems": ["bass": .uuid(Sample.creator.rawValue), "drums": .uuid(Sample.id.rawValue)],
+            ],
             "artwork": ["thumbnailUrl": "t", "fullUrl": "f", "colors": ["#FFFFFF"]],
             "collaborators": [
                 ["userId": .uuid(Sample.creator.rawValue), "role": "producer", "creditedName": "Ana"], ["creditedName": "B"],
@@ -86,5 +112,7 @@ import Testing
         ]
         #expect(replaces(BeatDocuments.contentWrite(state(), content), expected))
         #expect(SearchFacts(content) == expected.asBytes.withView { SearchFacts($0) })
+        // What an edit starts from, and keeps.
+        #expect(content == expected.asBytes.withView { BeatDraftContentStore.read($0) })
     }
 }

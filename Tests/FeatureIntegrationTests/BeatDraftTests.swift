@@ -122,6 +122,33 @@ struct BeatDraftTests {
         }
     }
 
+    @Test("A change of the content never begins with the past, nor with nothing, where MongoDB has lost what it had acknowledged")
+    func lost() async throws {
+        try await Scene.use { scene in
+            try await scene.delivering {
+                let (id, _) = try await scene.make { $0.metadata.bpm = .set(140) }
+                try await scene.edit(id) { $0.metadata.genre = .set("Dub") }
+                // What changes the core alone does not make old content look new.
+                try await scene.edit(id) { $0.title = .set("Other") }
+                try await scene.edit(id) { $0.metadata.mood = .set("Calm") }
+                let documents: [BSONDocument?] = [["v": 3, "metadata": ["bpm": .double(140), "genre": "Dub"]], nil]
+                for document in documents {
+                    try await scene.stack.mongo.run(deadline: Stack.soon) { session in
+                        try session.deleteMany("beats", ["_id": .uuid(id.rawValue)])
+                        guard var document else { return }
+                        document.append("_id", .uuid(id.rawValue))
+                        try session.bulkWrite("beats", [.insertOne(document)])
+                    }
+                    try await scene.edit(id) { $0.description = .set("Slow") }
+                    let code = try await Self.problem { try await scene.edit(id) { $0.metadata.bpm = .set(90) } }
+                    #expect(code == .storeUnavailable)
+                    let version = try await scene.stack.texts("SELECT content_version::text FROM beats WHERE id = '\(id)'")
+                    #expect(version == ["4"])
+                }
+            }
+        }
+    }
+
     @Test("Of two editors of one version, one is told; without a version, none loses what the other wrote")
     func editors() async throws {
         try await Scene.use { scene in

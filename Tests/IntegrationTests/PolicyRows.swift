@@ -41,6 +41,9 @@ enum PolicyRows {
         INSERT INTO beat_splits (beat_id, user_id, share, offered_by) SELECT id, creator_id, 100, creator_id FROM beats;
         INSERT INTO beat_content_staged (beat_id, version, content) SELECT id, 1, '{}' FROM beats;
         INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, 1, 'upsert' FROM beats;
+        INSERT INTO leases (name, holder, held_until) VALUES ('work', 'a gateway', now());
+        INSERT INTO index_rebuilds (index_name, collection) VALUES ('search_index', 'search_index_next_0');
+        INSERT INTO verifications (name, begun_at, ended_at, compared, mismatches) VALUES ('beats', now(), now(), 0, 0);
         INSERT INTO idempotency_keys (principal_id, key, fingerprint, claim, effect_id, locked_until, expires_at)
             VALUES ('\(ada)', 'k', sha256(''), gen_random_uuid(), gen_random_uuid(), now(), now());
         INSERT INTO playlists (id, curator_id, name, is_public) SELECT id, creator_id, title, false FROM beats;

@@ -1,0 +1,42 @@
+import Beats
+import Contract
+import DataPlane
+import MongoClient
+import Schema
+
+/// What the command line does about copies that are to be built anew.
+extension Commands {
+    /// Builds the search index anew and exchanges it for the one in use. `onProgress` hears beats done and the fraction of all.
+    public static func rebuildSearch(
+        _ settings: Settings, onProgress: @escaping @Sendable (Int, Double) -> Void
+    ) async throws -> String {
+        let copy: CollectionCopy
+        do throws(SchemaError) { copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory")) } catch {
+            throw Failure(description: error.debugDescription)
+        }
+        let observer = errorLog()
+        let stores = try Stores(settings, observer: observer, isPatient: true)
+        let start = ContinuousClock.now
+        let outcome: Result<Int64, Problem>
+        do throws(Problem) {
+            let mongo = MongoAccess(stores.mongo, observer: observer)
+            let rebuild = SearchRebuild(
+                postgres: PostgresAccess(stores.postgres, observer: observer), mongo: mongo, make: makeCollection(copy, mongo))
+            outcome = .success(
+                try await rebuild.run { done, all in onProgress(Int(done), Double(done) / Double(max(all, 1))) })
+        } catch {
+            outcome = .failure(error)
+        }
+        await stores.shutdown()
+        switch outcome {
+        case .failure(let problem): throw Failure(description: problem.detail)
+        case .success(let count):
+            let tenths = (ContinuousClock.now - start).microseconds / 100_000
+            return "built the search index anew of \(count) beats in \(tenths / 10).\(tenths % 10) s"
+        }
+    }
+
+    static func makeCollection(_ copy: CollectionCopy, _ mongo: MongoAccess) -> SearchRebuild.Make {
+        { name throws(Problem) in try await mongo.result(within: .seconds(120)) { try copy.make(name, in: $0) } }
+    }
+}
