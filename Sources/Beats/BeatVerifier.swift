@@ -3,56 +3,45 @@ import DataPlane
 import MongoClient
 import PostgresClient
 
-/// One thing in MongoDB that is not what Postgres says.
-public struct BeatMismatch: Sendable, Hashable {
-    public enum Kind: String, Sendable, CaseIterable {
-        /// Postgres has the beat, the copy is not there.
-        case missing
-        /// The copy is of an older version.
-        case stale
-        /// The copy is there and Postgres does not know the beat.
-        case orphan
-        /// The copy is of the right version, or of one that Postgres never had, and says something else.
-        case different
-    }
-
-    /// Where a copy is kept.
-    public enum Place: String, Sendable, CaseIterable {
-        case beats
-        case searchIndex = "search_index"
-    }
-
-    public let kind: Kind
-    public let place: Place
-    public let id: EntityID
-    /// The version that the copy says it is of; 0 where there is none.
-    public let version: Int64
-}
-
-/// Compares MongoDB with Postgres, beat by beat.
+/// Compares copies with what they are made of: MongoDB with Postgres, beat by beat, and samples of the shared cache with both.
 ///
 /// A beat that is on its way (an outbox row is left, or it was changed in the last seconds) is passed over: it is not wrong, only not
 /// there yet. Reads pages by id, so it holds nothing for long and takes no more memory for more beats.
 public struct BeatVerifier: Sendable {
     private static let page = 500
-    private static let moment = Duration.seconds(1)
+    static let moment = Duration.seconds(1)
 
     private let postgres: PostgresAccess
     private let mongo: MongoAccess
     private let projector: BeatProjector
+    private let repair: BeatRepair
+    let cores: BeatCoreStore
+    let contents: BeatContentStore
+    let sampler: CacheSampler?
     private let timeout = Duration.seconds(10)
 
-    public init(postgres: PostgresAccess, mongo: MongoAccess) {
+    /// Without a `sampler` the cache is left out.
+    public init(postgres: PostgresAccess, mongo: MongoAccess, sampler: CacheSampler? = nil) {
         self.postgres = postgres
         self.mongo = mongo
+        self.sampler = sampler
         projector = BeatProjector(postgres: postgres, mongo: mongo)
+        repair = BeatRepair(postgres: postgres, mongo: mongo)
+        cores = BeatCoreStore(postgres: postgres, timeout: timeout)
+        contents = BeatContentStore(mongo: mongo, timeout: timeout)
     }
 
-    /// Compares all beats, or those that were changed since `since`. `onProgress` hears how many are done, and of how many.
-    /// Throws `storeUnavailable` or `overloaded`.
+    /// What there is in the shared cache to compare.
+    public static let cached = [BeatService.detail, BeatService.summary]
+
+    /// Compares all beats and looks for copies of none, or compares those that were changed since `since`; then samples of the cache. Waits
+    /// for `pause` after each page, so that others come first. `onProgress` hears how many beats are done, and of how many. Throws
+    /// `storeUnavailable` or `overloaded`; a Redis that does not answer leaves the cache out.
+    @discardableResult
     public func run(
-        since: Timestamp? = nil, onProgress: (Int64, Int64) -> Void = { _, _ in }, onMismatch: (BeatMismatch) async throws(Problem) -> Void
-    ) async throws(Problem) {
+        since: Timestamp? = nil, pause: Duration = .zero, onProgress: (Int64, Int64) -> Void = { _, _ in },
+        onMismatch: (BeatMismatch) async throws(Problem) -> Void
+    ) async throws(Problem) -> Extent {
         let all = try await count()
         var done: Int64 = 0
         var last = EntityID(rawValue: 0)
@@ -63,22 +52,37 @@ public struct BeatVerifier: Sendable {
             done += Int64(ids.count)
             last = end
             onProgress(done, max(done, all))
+            // Cancelled, it goes on at once: the next look-up ends it.
+            if pause > .zero { try? await Task.sleep(for: pause) }
         }
-        for place in BeatMismatch.Place.allCases { try await orphans(in: place, onMismatch) }
+        if since == nil { for place in [BeatMismatch.Place.beats, .searchIndex] { try await orphans(in: place, pause, onMismatch) } }
+        do throws(Problem) { return Extent(beats: done, samples: try await compareCache(onMismatch)) } catch {
+            guard error.missing.first == .redis else { throw error }
+            return Extent(beats: done, samples: nil)
+        }
     }
 
-    /// Has a beat delivered anew, through the outbox, in a version that is newer than the copy's, so that every fence lets it pass; an orphan, which no row
-    /// of Postgres stands for, is taken away. Throws `storeUnavailable` or `overloaded`.
+    /// What a run has looked at.
+    public struct Extent: Sendable {
+        public let beats: Int64
+        /// Bodies of the cache; nil where it was left out.
+        public let samples: Int?
+    }
+
+    /// Has a beat delivered anew, through the outbox, in a version that is newer than the copy's, so that every fence lets it pass. What
+    /// MongoDB has lost of its content is given up; an orphan, which no row of Postgres stands for, is taken away. Throws
+    /// `storeUnavailable` or `overloaded`.
     public func repair(_ mismatch: BeatMismatch) async throws(Problem) {
-        guard mismatch.kind == .orphan else {
-            _ = try await postgres.rows(
-                Self.renew, [.uuid(mismatch.id.rawValue), .int64(mismatch.version)], as: .system, within: timeout)
-            return
-        }
-        try await mongo.result(within: timeout) { session in
-            for place in BeatMismatch.Place.allCases { try session.deleteMany(place.rawValue, ["_id": .uuid(mismatch.id.rawValue)]) }
+        switch (mismatch.place, mismatch.kind) {
+        case (.cache, _): if try await !repair.redeliver(mismatch) { try await sampler?.forget(mismatch.id) }
+        case (_, .orphan): try await repair.remove(mismatch.id)
+        default: try await repair.renew(mismatch)
         }
     }
+
+    /// Has a beat delivered once more, as it stands: what may be done without asking anybody. Returns whether that was begun. Throws
+    /// `storeUnavailable` or `overloaded`.
+    public func redeliver(_ mismatch: BeatMismatch) async throws(Problem) -> Bool { try await repair.redeliver(mismatch) }
 
     // MARK: Postgres
 
@@ -103,28 +107,23 @@ public struct BeatVerifier: Sendable {
             within: timeout)
     }
 
-    private static let selectSettledAmong = PostgresStatement<EntityID>(
-        """
-        SELECT id FROM beats
-        WHERE id = ANY($1)
-            AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'beat' AND aggregate_id = beats.id AND state = 'pending')
-            AND NOT EXISTS (SELECT FROM outbox WHERE aggregate_type = 'creator' AND aggregate_id = beats.creator_id AND state = 'pending')
-        """
-    ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
-
-    private func settled(among ids: [EntityID]) async throws(Problem) -> [EntityID] {
-        try await postgres.rows(Self.selectSettledAmong, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
-    }
-
     private static let selectKnown = PostgresStatement<EntityID>("SELECT id FROM beats WHERE id = ANY($1)") {
         row throws(PostgresError) in EntityID(rawValue: try row.uuid(0))
     }
 
-    private static let renew = PostgresStatement<Void>(
+    private static let selectUndelivered = PostgresStatement<EntityID>(
         """
-        WITH renewed AS (UPDATE beats SET version = greatest(version, $2) + 1 WHERE id = $1 RETURNING id, version)
-        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation) SELECT 'beat', id, version, 'upsert' FROM renewed
-        """)
+        SELECT id FROM beats
+        WHERE id = ANY($1)
+            AND (EXISTS (SELECT FROM outbox WHERE aggregate_type = 'beat' AND aggregate_id = beats.id AND state = 'pending')
+                OR EXISTS (SELECT FROM outbox WHERE aggregate_type = 'creator' AND aggregate_id = creator_id AND state = 'pending'))
+        """
+    ) { row throws(PostgresError) in EntityID(rawValue: try row.uuid(0)) }
+
+    /// Those of `ids` that are on their way to the copies.
+    func undelivered(among ids: [EntityID]) async throws(Problem) -> Set<EntityID> {
+        Set(try await postgres.rows(Self.selectUndelivered, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout))
+    }
 
     // MARK: Comparing
 
@@ -134,7 +133,8 @@ public struct BeatVerifier: Sendable {
         guard !suspects.isEmpty else { return [] }
         // A write takes less. Where the comparison is cancelled meanwhile, the next look-up ends it.
         try? await Task.sleep(for: Self.moment)
-        let still = Set(try await compare(try await settled(among: suspects.map(\.id))))
+        let ids = Set(suspects.map(\.id))
+        let still = Set(try await compare(Array(ids.subtracting(try await undelivered(among: Array(ids))))))
         return suspects.filter(still.contains)
     }
 
@@ -149,20 +149,23 @@ public struct BeatVerifier: Sendable {
                 )
             }
             var rows: [EntityID: BSONDocument] = [:]
-            try session.find("search_index", filter) { document in
-                rows[EntityID(rawValue: try document.uuid("_id"))] = BSONDocument(copying: document.copy())
+            try SearchIndex.read(session) { session in
+                try session.find(SearchIndex.collection, filter) { document in
+                    rows[EntityID(rawValue: try document.uuid("_id"))] = BSONDocument(copying: document.copy())
+                }
             }
             var mismatches: [BeatMismatch] = []
             for state in states {
                 let content = contents[state.id]
-                // Staged content whose delivery was given up is as stale as none; a tombstone that has gone is as good as one.
+                // Staged content whose delivery was given up is as stale as none. A deleted beat keeps its content.
                 let copy = content.map { ($0.version, $0.isDeleted == state.isDeleted && state.staged == nil) }
-                if let kind = Self.kind(copy, state.version), !(kind == .missing && state.isDeleted) {
+                if let kind = Self.kind(copy, state.version) {
                     mismatches.append(BeatMismatch(kind: kind, place: .beats, id: state.id, version: content?.version ?? 0))
                 }
                 let row = rows[state.id]
                 let expected = BeatDocuments.indexDocument(state, content?.facts ?? SearchFacts())
                 let seen = row.flatMap { Self.seen($0, expected) }
+                // A tombstone that has gone is as good as one.
                 if let kind = Self.kind(seen, state.version), !(kind == .missing && !state.isPublished) {
                     mismatches.append(BeatMismatch(kind: kind, place: .searchIndex, id: state.id, version: seen?.version ?? 0))
                 }
@@ -196,24 +199,30 @@ public struct BeatVerifier: Sendable {
     ]
 
     private func orphans(
-        in place: BeatMismatch.Place, _ onMismatch: (BeatMismatch) async throws(Problem) -> Void
+        in place: BeatMismatch.Place, _ pause: Duration, _ onMismatch: (BeatMismatch) async throws(Problem) -> Void
     ) async throws(Problem) {
         var last = EntityID(rawValue: 0)
         while true {
             let after = last
+            // Of the index, tombstones may outlive what they are of; a document of a deleted beat is one like any other.
+            let filter: BSONDocument =
+                place == .beats
+                ? ["_id": ["$gt": .uuid(after.rawValue)]] : ["_id": ["$gt": .uuid(after.rawValue)], "deleted": ["$ne": true]]
             let ids = try await mongo.result(within: timeout) { session in
-                var ids: [EntityID] = []
-                try session.find(
-                    place.rawValue, ["_id": ["$gt": .uuid(after.rawValue)], "deleted": ["$ne": true]], projection: ["_id": 1],
-                    sort: ["_id": 1], limit: Int64(Self.page)
-                ) { ids.append(EntityID(rawValue: try $0.uuid("_id"))) }
-                return ids
+                try SearchIndex.read(session) { session in
+                    var ids: [EntityID] = []
+                    try session.find(place.rawValue, filter, projection: ["_id": 1], sort: ["_id": 1], limit: Int64(Self.page)) {
+                        ids.append(EntityID(rawValue: try $0.uuid("_id")))
+                    }
+                    return ids
+                }
             }
             guard let end = ids.last else { return }
             // Asked afterwards: a beat is in Postgres before it is anywhere else.
             let known = Set(try await postgres.rows(Self.selectKnown, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout))
             for id in ids where !known.contains(id) { try await onMismatch(BeatMismatch(kind: .orphan, place: place, id: id, version: 0)) }
             last = end
+            if pause > .zero { try? await Task.sleep(for: pause) }
         }
     }
 }

@@ -27,6 +27,8 @@ public enum Observation: Sendable {
     case rateLimited(RateClass, RateSubjectKind)
     /// A request was counted by this process alone, because Redis did not answer.
     case rateLimitFallback(RateClass)
+    /// A copy is not what its owners say, by kind (`missing`, `stale` ...) and place. `isRedelivered` where it was given to the outbox again.
+    case mismatch(kind: String, place: String, id: EntityID, isRedelivered: Bool)
     /// Something worth a line in the log of a process that serves: started, listening, stopping.
     case lifecycle(String)
 }

@@ -22,6 +22,7 @@ public struct GatewayService: Service {
     private let cache: EntityCache
     private let relay: OutboxRelay
     private let outbox: OutboxAdministration
+    private let upkeep: CopiesUpkeep
     private let mails: MailDelivery
     private let sealer: AuditSealer
     private let sweeper: IdempotencySweeper
@@ -68,6 +69,8 @@ public struct GatewayService: Service {
         let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
         let outbox = OutboxAdministration(postgres: postgres)
         self.outbox = outbox
+        let upkeep = try CopiesUpkeep(settings, stores, postgres: postgres, mongo: mongo, observer: late)
+        self.upkeep = upkeep
         let drafts = BeatDraftService(beats: beats, postgres: postgres, mongo: mongo, watch: watch, notice: notice)
         let identity = try IdentityBasics(settings, postgres: postgres, observer: late)
         self.identity = identity
@@ -118,6 +121,7 @@ public struct GatewayService: Service {
             [.init("kababeat_password_hashes_waiting", "Passwords that wait to be hashed.", Double(identity.hasher.waiting))]
         }
         metrics.register { Self.gauges(outbox) }
+        metrics.register { upkeep.gauges }
         metrics.register {
             let backlog = mails.backlog
             return [
@@ -167,6 +171,7 @@ public struct GatewayService: Service {
         let mailTask = Task { await mails.run() }
         let mailWatch = Task { await mails.watch() }
         let outboxWatch = Task { await outbox.watch() }
+        let upkeepTask = Task { await upkeep.run() }
         let sealTask = Task { await sealer.run() }
         let sweepTask = Task { await sweeper.run() }
         let keysTask = Task { await identity.signingKeys.run() }
@@ -176,6 +181,7 @@ public struct GatewayService: Service {
             mailTask.cancel()
             mailWatch.cancel()
             outboxWatch.cancel()
+            upkeepTask.cancel()
             sealTask.cancel()
             sweepTask.cancel()
             keysTask.cancel()
@@ -193,6 +199,8 @@ public struct GatewayService: Service {
         }
         relay.stop()
         sealTask.cancel()
+        upkeepTask.cancel()
+        await upkeepTask.value
         await relayTask.value
         await sealTask.value
         await mails.stop(within: limits.shutdown)

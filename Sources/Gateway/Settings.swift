@@ -105,6 +105,7 @@ public struct Settings: Sendable {
         _ = try integer("mongo.threads", in: 1...64)
         _ = try port("redis.port")
         _ = try integer("outbox.lease.seconds", in: 1...600)
+        _ = try integer("verify.minutes", in: 0...10_080)
         _ = try integer("cache.megabytes", in: 1...65_536)
         _ = try integer("token.seconds", in: 60...3600)
         _ = try integer("session.days", in: 1...3650)

@@ -86,6 +86,7 @@ public struct Setting: Sendable {
         Setting(
             "outbox.lease.seconds", "30",
             "Seconds that what a dead gateway was delivering stays out of the others' reach. Under a delivery's time, work is done twice."),
+        Setting("verify.minutes", "60", "Minutes after which one of the gateways compares copies with their owners again; 0 for never."),
         Setting("cache.megabytes", "64", "Memory for bodies in this process."),
         Setting("sql.directory", "sql", "Where the SQL migrations are."),
         Setting("mongo.directory", "mongo", "Where the collection definitions are."),

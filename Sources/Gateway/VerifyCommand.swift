@@ -12,6 +12,8 @@ extension Commands {
         /// Some of them, to look at.
         public internal(set) var examples: [BeatMismatch] = []
         public internal(set) var repaired = 0
+        /// Bodies of the shared cache that were looked at; nil where it did not answer, or there is none.
+        public internal(set) var samples: Int?
 
         public var total: Int { counts.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
 
@@ -35,13 +37,15 @@ extension Commands {
             for place in BeatMismatch.Place.allCases {
                 lines.append(row([place.rawValue] + kinds.map { String(counts[place]?[$0] ?? 0) }))
             }
+            lines.append(samples.map { "\($0) bodies of the cache were looked at" } ?? "the cache was left out")
             lines += examples.map { "\($0.place.rawValue) \($0.id) is \($0.kind.rawValue)" }
             if total > examples.count { lines.append("and \(total - examples.count) more") }
             return lines.joined(separator: "\n")
         }
     }
 
-    /// Compares the copies in MongoDB with Postgres: of all beats, or of those that were changed in the last `hours`. With `repair`, has what is wrong written anew through the outbox, and delivers it.
+    /// Compares copies with what they are made of: of all beats, or of those that were changed in the last `hours`; and samples of the
+    /// cache. With `repair`, has what is wrong written anew through the outbox, and delivers it.
     public static func verify(
         _ settings: Settings, hours: Int?, repair: Bool, onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> Verification {
@@ -50,9 +54,10 @@ extension Commands {
         let stores = try Stores(settings, observer: observer)
         let postgres = PostgresAccess(stores.postgres, observer: observer)
         let mongo = MongoAccess(stores.mongo, observer: observer)
+        let verifier = BeatVerifier(postgres: postgres, mongo: mongo, sampler: CopiesUpkeep.sampler(stores, postgres))
         let outcome: Result<Verification, Problem>
         do throws(Problem) {
-            outcome = .success(try await compare(BeatVerifier(postgres: postgres, mongo: mongo), since, repair, onProgress))
+            outcome = .success(try await compare(verifier, since, repair, onProgress))
             if repair {
                 let cache = EntityCache(
                     representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
@@ -74,7 +79,7 @@ extension Commands {
     ) async throws(Problem) -> Verification {
         var found = Verification()
         var renewed: Set<EntityID> = []
-        try await verifier.run(since: since) { done, all in
+        let extent = try await verifier.run(since: since) { done, all in
             onProgress(Int(done), Double(done) / Double(max(all, 1)))
         } onMismatch: { mismatch throws(Problem) in
             found.add(mismatch)
@@ -83,6 +88,7 @@ extension Commands {
             crash(at: .repairAfterEnqueueing)
             found.repaired += 1
         }
+        found.samples = extent.samples
         return found
     }
 }

@@ -32,6 +32,10 @@ public struct EventLogger: Observer {
             logger.warning("outbox delivery failed", metadata: ["store": "\(store?.rawValue ?? "-")", "detail": "\(detail)"])
         case .mailsHeld(let count):
             logger.warning("mails wait until KABABEAT_SMTP_HOST says which server takes them", metadata: ["count": "\(count)"])
+        case .mismatch(let kind, let place, let id, let isRedelivered):
+            logger.warning(
+                "a copy is not what it should be",
+                metadata: ["kind": "\(kind)", "place": "\(place)", "id": "\(id)", "redelivered": "\(isRedelivered)"])
         case .lifecycle(let message): logger.notice("\(message)")
         case .cacheLookup, .cacheFillRefused, .cacheInvalidated, .batch, .storeCall, .relayDelivered, .mailSent, .rateLimited,
             .rateLimitFallback:

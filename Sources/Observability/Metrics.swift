@@ -20,6 +20,8 @@ public final class Metrics: Observer {
     private let unexpected = Counter()
     private let rateLimited = RateClass.allCases.map { _ in RateSubjectKind.allCases.map { _ in Counter() } }
     private let rateLimitFallbacks = RateClass.allCases.map { _ in Counter() }
+    private let mismatches = Mutex<[[String]: Int]>([:])
+    private let redelivered = Counter()
     private let batches = Mutex<[String: (sizes: Histogram, times: Histogram)]>([:])
     private let gauges = Mutex<[@Sendable () -> [Gauge]]>([])
 
@@ -78,6 +80,9 @@ public final class Metrics: Observer {
         case .unexpectedError: unexpected.add(1)
         case .rateLimited(let rateClass, let kind): rateLimited[rateClass.index][kind.index].add(1)
         case .rateLimitFallback(let rateClass): rateLimitFallbacks[rateClass.index].add(1)
+        case .mismatch(let kind, let place, _, let isRedelivered):
+            mismatches.withLock { $0[[kind, place], default: 0] += 1 }
+            if isRedelivered { redelivered.add(1) }
         case .storeNote, .mailsHeld, .lifecycle: break
         }
     }
@@ -135,6 +140,11 @@ public final class Metrics: Observer {
         for store in StoreName.allCases {
             text.sample("kababeat_store_call_failures_total", [("store", store.rawValue)], Double(storeFailures[Self.index(store)].value))
         }
+        text.family("kababeat_mismatch_total", .counter, "Copies that a comparison found to be not what their owners say, by kind and place.")
+        for (labels, count) in mismatches.withLock({ $0 }).sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            text.sample("kababeat_mismatch_total", [("kind", labels[0]), ("place", labels[1])], Double(count))
+        }
+        text.counter("kababeat_mismatch_redelivered_total", "Those of them that were given to the outbox once more.", redelivered)
         writeLimits(&text)
         let batches = batches.withLock { $0 }.sorted { $0.key < $1.key }
         text.family("kababeat_batch_size", .histogram, "Ids that one look-up carried.")

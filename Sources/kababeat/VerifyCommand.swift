@@ -4,10 +4,11 @@ import Gateway
 
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Compare the copies in MongoDB with what Postgres says.",
+        commandName: "verify", abstract: "Compare copies in MongoDB and Redis with what they are made of.",
         discussion: """
             Prints how many copies are missing, stale, orphaned or different, and names some; exits with 1 where there are any. Beats \
-            that are being delivered are passed over. With --repair, what is wrong is written anew through the outbox.
+            that are being delivered are passed over. Of the cache, some hundreds of bodies are looked at. With --repair, what is wrong is \
+            written anew through the outbox; content that MongoDB has lost is then given up, and what no beat stands for is taken away.
             """)
 
     @OptionGroup var options: SettingsOptions
