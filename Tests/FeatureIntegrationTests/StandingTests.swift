@@ -1,0 +1,129 @@
+import Contract
+import DataPlane
+import Foundation
+import MongoClient
+import RedisClient
+import TestSupport
+import Testing
+
+@testable import Identity
+
+/// What it means everywhere when a beat's standing changes, seen on another instance than the one that changed it.
+@Suite("A beat that is taken back", .timeLimit(.minutes(3)))
+struct StandingTests {
+    /// Two whole gateways over the same stores, a creator and an admin.
+    private struct Scene {
+        let writer: RunningGateway
+        let reader: RunningGateway
+        let ada: String
+        let adaID: EntityID
+        let boss: String
+        let stack: Stack
+
+        static func use(_ body: (Scene) async throws -> Void) async throws {
+            try await OwnRedis.run { redis in
+                try await Stack.use { stack in
+                    let desk = try await SessionDesk(stack)
+                    let ada = try await desk.makeAccount("ada", roles: ["user", "creator"])
+                    let boss = try await desk.makeAccount("boss", roles: ["user", "admin"])
+                    let adaToken = try await desk.sessions.open(ada, caller: SessionDesk.caller, proof: .other).accessToken
+                    let bossToken = try await desk.sessions.open(boss, caller: SessionDesk.caller, proof: .other).accessToken
+                    let settings = [
+                        "TOKEN_ISSUER": "https://kababeat.test", "REDIS_ENABLED": "true", "REDIS_HOST": redis.configuration.host,
+                        "REDIS_PORT": "\(redis.configuration.port)",
+                    ]
+                    try await RunningGateway.run(stack, settings) { writer in
+                        try await RunningGateway.run(stack, settings) { reader in
+                            try await body(
+                                Scene(writer: writer, reader: reader, ada: adaToken, adaID: ada, boss: bossToken, stack: stack))
+                        }
+                    }
+                }
+            }
+        }
+
+        /// A published and featured beat, in every cache of the reader.
+        func make() async throws -> EntityID {
+            let body = #"{"title": "Harbour Lights", "metadata": {"genre": "Dub", "bpm": 99}}"#
+            let made = try await writer.send("POST", "/api/beats", bearer: ada, body: body)
+            let object = try JSONSerialization.jsonObject(with: Data(made.body.utf8)) as? [String: Any]
+            let id = try #require((object?["id"] as? String).flatMap { EntityID($0) }, "\(made.status) \(made.body)")
+            #expect(try await writer.send("POST", "/api/beats/\(id)/publish", bearer: ada).status == 200)
+            try await stack.change(id, "is_featured = true")
+            let isEverywhere = try await eventually(within: .seconds(10)) { try await shown(id).count == Self.places.count }
+            let found = try await shown(id)
+            #expect(isEverywhere, "\(found)")
+            // Again, now that all of it is cached.
+            for _ in 0..<2 { #expect(try await shown(id) == Self.places) }
+            return id
+        }
+
+        static let places = ["detail", "list", "search", "featured", "of its creator", "genres"]
+
+        /// Where a reader of the other instance finds the beat.
+        func shown(_ id: EntityID) async throws -> [String] {
+            let lists = [
+                ("list", "/api/beats?genre=Dub"), ("search", "/api/beats/search?q=harbour"), ("featured", "/api/beats/featured"),
+                ("of its creator", "/api/users/\(adaID)/beats"),
+            ]
+            var places: [String] = []
+            if try await reader.send("GET", "/api/beats/\(id)").status == 200 { places.append("detail") }
+            for (place, path) in lists {
+                let answer = try await reader.send("GET", path)
+                // A list of a creator whom nobody may see any more is not there itself.
+                guard answer.status == 200 else { continue }
+                let total = answer.body.contains(#""total":0"#) ? 0 : 1
+                if answer.body.contains(id.description) || total > 0 { places.append(place) }
+            }
+            if try await reader.send("GET", "/api/genres").body.contains("Dub") { places.append("genres") }
+            return places
+        }
+    }
+
+    private static func check(_ name: String, _ act: (Scene, EntityID) async throws -> RunningGateway.Answer) async throws {
+        try await Scene.use { scene in
+            let id = try await scene.make()
+            let answer = try await act(scene, id)
+            #expect((200..<300).contains(answer.status), "\(name): \(answer.status) \(answer.body)")
+            let start = ContinuousClock.now
+            let isGone = try await eventually(within: .seconds(5)) { try await scene.shown(id).isEmpty }
+            let taken = start.duration(to: .now)
+            let left = try await scene.shown(id)
+            #expect(isGone && left.isEmpty, "\(name): \(left)")
+            // The lag bound, and what six reads take on a machine that is busy.
+            #expect(taken < .seconds(2), "\(name) took \(taken)")
+            for _ in 0..<5 { #expect(try await scene.shown(id).isEmpty, "\(name): it came back") }
+        }
+    }
+
+    @Test("Unpublished, it is nowhere on any instance", arguments: ["unpublish", "archive"])
+    func withdrawn(_ verb: String) async throws {
+        try await Self.check(verb) { scene, id in try await scene.writer.send("POST", "/api/beats/\(id)/\(verb)", bearer: scene.ada) }
+    }
+
+    @Test("Deleted, it is nowhere on any instance, and its content is still there for those who hold a licence")
+    func deleted() async throws {
+        try await Self.check("delete") { scene, id in
+            let answer = try await scene.writer.send("DELETE", "/api/beats/\(id)", bearer: scene.ada)
+            #expect(try await scene.stack.mongoCount("beats", ["_id": .uuid(id.rawValue), "deleted": true, "metadata.bpm": 99]) == 1)
+            #expect(try await scene.writer.send("GET", "/api/beats/\(id)", bearer: scene.ada).status == 404)
+            return answer
+        }
+    }
+
+    @Test("With its creator suspended, it is nowhere on any instance, and back when he is")
+    func suspended() async throws {
+        try await Self.check("suspend") { scene, id in
+            let path = "/api/admin/users/\(scene.adaID)/suspend"
+            return try await scene.writer.send("POST", path, bearer: scene.boss, body: #"{"reason": "Sells what is not hers"}"#)
+        }
+        try await Scene.use { scene in
+            let id = try await scene.make()
+            let path = "/api/admin/users/\(scene.adaID)"
+            _ = try await scene.writer.send("POST", "\(path)/suspend", bearer: scene.boss, body: #"{"reason": "Spam"}"#)
+            #expect(try await eventually { try await scene.shown(id).isEmpty })
+            _ = try await scene.writer.send("POST", "\(path)/unsuspend", bearer: scene.boss)
+            #expect(try await eventually { try await scene.shown(id) == Scene.places })
+        }
+    }
+}
