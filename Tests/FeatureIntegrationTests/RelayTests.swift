@@ -3,6 +3,7 @@ import Foundation
 import MongoClient
 import PostgresClient
 import RedisClient
+import Synchronization
 import TestSupport
 import Testing
 
@@ -257,6 +258,51 @@ extension Stack {
             #expect(stack.recorder.count { if case .cacheInvalidated = $0 { true } else { false } } == 1)
             #expect(try await stack.outbox(beat) == ["pending 0 - free"])
             await mongo.shutdown()
+        }
+    }
+
+    /// Takes Postgres away in the middle of its first delivery.
+    private final class Interrupted: Projector {
+        let kind = Announcement.Kind.beat
+        let isAnnounced = false
+        private let isFirst = Mutex(true)
+        private let takeAway: @Sendable () async throws -> Void
+
+        init(_ takeAway: @escaping @Sendable () async throws -> Void) { self.takeAway = takeAway }
+
+        func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+            let isFirst = isFirst.withLock { isFirst in
+                defer { isFirst = false }
+                return isFirst
+            }
+            guard isFirst else { return Dictionary(uniqueKeysWithValues: ids.map { ($0, .shown(version: 1)) }) }
+            do { try await takeAway() } catch { throw .unexpected }
+            throw .unavailable(.postgres)
+        }
+    }
+
+    @Test func whatAnOutageOfPostgresLeftUnderALeaseIsDeliveredOnceItIsBackAndNotWhenTheLeaseRunsOut() async throws {
+        try await Stack.use { stack in
+            let beat = try await stack.makeBeat(1)
+            let postgres = PostgresClient(stack.server, reactor: Stack.reactor)
+            let access = PostgresAccess(postgres, observer: stack.recorder)
+            let projector = Interrupted {
+                try await stack.owner.run("ALTER DATABASE \(stack.name) CONNECTION LIMIT 0")
+                try await stack.owner.run(
+                    """
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND usename = '\(Stack.role)'
+                    """)
+            }
+            let relay = OutboxRelay(postgres: access, projectors: [projector], cache: stack.cache(), observer: stack.recorder)
+            let running = Task { await relay.run() }
+            #expect(try await eventually { try await stack.outbox(beat) == ["pending 0 - claimed"] })
+            try await stack.owner.run("ALTER DATABASE \(stack.name) CONNECTION LIMIT -1")
+            // A third of what the lease would take.
+            #expect(try await eventually(within: .seconds(10)) { try await stack.outbox(beat) == [] })
+            relay.stop()
+            await running.value
+            await postgres.shutdown()
         }
     }
 
