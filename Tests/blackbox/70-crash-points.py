@@ -25,7 +25,7 @@ def main():
             outcome = f"FAILED: {error!r}"
         finally:
             trial.end()
-        rows.append((point, trial.died, outcome, trial.healed))
+        rows.append((point, trial.died_at is not None, outcome, trial.healed))
         print(row(*rows[-1]), flush=True)
     try:
         world.settled()

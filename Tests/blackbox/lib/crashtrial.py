@@ -102,7 +102,7 @@ class Trial:
     """One process that dies at one point, and what follows."""
 
     def __init__(self, point, world):
-        self.point, self.world, self.died, self.healed, self.gateway = point, world, False, None, None
+        self.point, self.world, self.died_at, self.healed, self.gateway = point, world, None, None, None
 
     def start(self, passage=1):
         """A gateway that dies at the point."""
@@ -114,19 +114,18 @@ class Trial:
 
     def was_killed(self):
         """Holds what the dead have leased to the lease: nothing is out of reach for longer."""
-        self.died = True
+        self.died_at = time.monotonic()
         left = "coalesce(max(extract(epoch FROM claimed_until - clock_timestamp())), 0)"
         for lane, lease in (("aggregate_type <> 'mail'", LEASE), ("aggregate_type = 'mail'", MAIL_LEASE)):
             assert float(sql(f"SELECT {left} FROM outbox WHERE {lane}")) <= lease, f"a lease is longer than {lease} s"
 
     def heal(self):
-        """Another gateway, which is to deliver whatever is left; counts the seconds from when it answers."""
+        """Another gateway, which is to deliver whatever is left; counts the seconds since the end of the first, its own start included."""
         # The lease of mails outlasts all that a batch of them may take: set back instead of waited for.
         sql("UPDATE outbox SET claimed_until = now() WHERE aggregate_type = 'mail' AND claimed_until IS NOT NULL")
         self.gateway = Gateway()
-        began = time.monotonic()
         self.delivered()
-        self.healed = time.monotonic() - began
+        self.healed = time.monotonic() - self.died_at
 
     def delivered(self):
         until(lambda: number("SELECT count(*) FROM outbox WHERE state = 'pending'") == 0, "the outbox is delivered", PATIENCE)
