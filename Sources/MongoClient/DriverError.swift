@@ -31,10 +31,13 @@ extension MongoError.Code {
             switch serverCode {
             case 11000, 11001, 12582: .duplicateKey
             case 121: .validation
-            // MaxTimeMSExpired, ExceededTimeLimit, WriteConcernTimeout, LockTimeout
-            case 50, 262, 64, 24: .timeout
+            // MaxTimeMSExpired, ExceededTimeLimit, WriteConcernTimeout, LockTimeout, NetworkInterfaceExceededTimeLimit
+            case 50, 262, 64, 24, 202: .timeout
             // HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, SocketException, not primary, interrupted by one
             case 6, 7, 89, 91, 189, 9001, 10107, 13435, 13436, 11600, 11602: .unavailable
+            // What a replica set or a router says while another server takes over: CursorNotFound, FailedToSatisfyReadPreference,
+            // ReadConcernMajorityNotAvailableYet
+            case 43, 133, 134: .unavailable
             default: .server(code: serverCode)
             }
     }

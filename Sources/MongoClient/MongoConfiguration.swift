@@ -5,7 +5,8 @@ import CMongoC
 /// What the connection string leaves open is set so that acknowledged means durable and nothing waits for long:
 /// `w=majority`, `journal=true`, `retryWrites=true`, `retryReads=true`, `serverSelectionTryOnce=false`, no compression.
 public struct MongoConfiguration: Sendable {
-    /// A connection string as MongoDB documents it. Options in it win over the settings below.
+    /// A connection string as MongoDB documents it. Options in it win over the settings below. A `readPreference` other than `primary`
+    /// is refused: what is written anew from a read must not start from a secondary's past.
     public var uri: String
 
     /// The database that operations use unless they name another.
@@ -49,6 +50,9 @@ struct ConnectionString: ~Copyable {
             throw MongoError(.invalidConfiguration, detail: "no database name")
         }
         let string = try ConnectionString(parsing: configuration.uri)
+        guard mongoc_read_prefs_get_mode(mongoc_uri_get_read_prefs_t(string.raw)) == MONGOC_READ_PRIMARY else {
+            throw MongoError(.invalidConfiguration, detail: "readPreference must be primary")
+        }
         try string.setDefaults(configuration)
         return string
     }

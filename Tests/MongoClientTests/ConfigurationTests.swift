@@ -40,9 +40,16 @@ import Testing
         #expect(throws: MongoError.self) { _ = try complete("mongodb://127.0.0.1/") { $0.socketTimeout = .zero } }
     }
 
+    @Test(arguments: ["primaryPreferred", "secondary", "secondaryPreferred", "nearest"])
+    func readsGoToThePrimaryAlone(preference: String) throws {
+        _ = try complete("mongodb://127.0.0.1/?readPreference=primary")
+        #expect(throws: MongoError.self) { _ = try complete("mongodb://127.0.0.1/?readPreference=\(preference)") }
+    }
+
     @Test(
         arguments: [
-            (11000, .duplicateKey), (121, .validation), (50, .timeout), (10107, .unavailable), (91, .unavailable), (13, .server(code: 13)),
+            (11000, .duplicateKey), (121, .validation), (50, .timeout), (202, .timeout), (10107, .unavailable), (91, .unavailable),
+            (189, .unavailable), (43, .unavailable), (133, .unavailable), (13, .server(code: 13)),
         ] as [(Int32, MongoError.Code)])
     func serverNumbersHaveMeanings(_ number: Int32, _ code: MongoError.Code) {
         #expect(MongoError.Code(serverCode: number) == code)
