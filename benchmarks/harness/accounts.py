@@ -1,5 +1,6 @@
 """Accounts of the benchmark's own, and people who sign in to them."""
 
+import base64
 import http.client
 import json
 import threading
@@ -16,6 +17,30 @@ def _post(server, path, body):
     request = urllib.request.Request(server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.loads(response.read() or b"{}")
+
+
+def _send(server, method, path, token):
+    request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        response.read()
+
+
+def all_of(requests, server):
+    """Sends requests without a body, (method, path, token), a few at once."""
+    with ThreadPoolExecutor(8) as people:
+        for answer in [people.submit(_send, server, *request) for request in requests]:
+            answer.result()
+
+
+def creators(server):
+    """The id of each account and a token for it as a creator."""
+    all_of([("POST", "/api/users/me/creator", token) for token in access_tokens(server)], server)
+    return [(_subject(token), token) for token in access_tokens(server)]
+
+
+def _subject(token):
+    claims = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
 
 
 def _credentials(name):

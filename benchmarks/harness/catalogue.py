@@ -87,6 +87,10 @@ def create_database(setting, password_file, name):
     _superuser(setting, password_file, f"CREATE DATABASE {name} OWNER {setting['KABABEAT_POSTGRES_OWNER']}")
 
 
+def drop_database(setting, password_file, name):
+    _superuser(setting, password_file, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 def multiply(source, target, count):
     """Writes a catalogue of `count` beats: the lines of `source` over and over, each round under ids and titles of its own.
 

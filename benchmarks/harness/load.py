@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from statistics import median
@@ -26,6 +27,8 @@ def tool(*command, timeout):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         raise SystemExit(f"{Path(command[0]).name} failed: {done.stderr}")
+    if done.stderr:
+        print(done.stderr.rstrip(), file=sys.stderr)
     return json.loads(done.stdout)
 
 

@@ -23,17 +23,19 @@ def main():
     options = arguments()
     if options.list:
         # Before the imports below: it should answer without anything installed.
-        print("cached\ncold\nbrowse\nzipf\nconnections\nsize\nme\nlogins")
+        print("cached\ncold\nbrowse\nzipf\nconnections\nsize\nme\nlogins\nwrites\nvisible\ndrain\nsnapshot")
         return
     import os
 
     from machine import Server, facts
     from report import lines, write
-    from scenarios import ALL, Run
+    from scenarios import ALL as READING, Run
+    from writing import ALL as WRITING
 
-    chosen = options.only or list(ALL)
-    if unknown := set(chosen) - set(ALL):
-        sys.exit(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    every = READING | WRITING
+    chosen = options.only or list(every)
+    if unknown := set(chosen) - set(every):
+        sys.exit(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     here = Path(__file__).resolve().parent.parent
     before = facts(here)
     gateway = Server("gateway", int(os.environ["KABABEAT_HTTP_PORT"]), pid=options.gateway_pid)
@@ -41,7 +43,7 @@ def main():
     results = []
     try:
         for name in chosen:
-            for result in ALL[name](run):
+            for result in every[name](run):
                 results.append(result)
                 print("\n".join(lines(result)), flush=True)
     finally:

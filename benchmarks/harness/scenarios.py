@@ -78,14 +78,17 @@ class Run:
         return {"POSTGRES_URL": login + connections, "REDIS_URL": redis, "MONGO_URI": setting["KABABEAT_MONGO_URI"],
                 "MONGO_DATABASE": setting["KABABEAT_MONGO_DATABASE"], "TZ": "UTC", "NODE_ENV": "production"}
 
+    @property
+    def peers(self):
+        return Path(__file__).parent.parent / "peers"
+
     def peer(self, name):
         """The peer of that name, started at first need."""
         for server in self.servers:
             if server.name == name:
                 return server
         if name == "Express":
-            program = Path(__file__).parent.parent / "peers" / "express" / "server.js"
-            return self.start(name, ["node", str(program)], self.peer_environment(""))
+            return self.start(name, ["node", str(self.peers / "express" / "server.js")], self.peer_environment(""))
         return self.start(name, [str(self.directory / "go-peer")], self.peer_environment("&sslmode=disable&pool_max_conns=8"))
 
     def bare(self):

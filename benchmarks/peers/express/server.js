@@ -1,5 +1,5 @@
 'use strict'
-// The Express peer: merged reads of beats over pg, mongodb and redis. One worker a core.
+// The Express peer: merged reads and naive writes of beats over pg, mongodb and redis. One worker a core.
 const cluster = require('cluster')
 const workers = Number(process.env.WORKERS || require('os').cpus().length)
 
@@ -13,7 +13,7 @@ if (cluster.isMaster) {
 async function serve () {
   const express = require('express')
   const { Pool, types } = require('pg')
-  const { MongoClient, Binary } = require('mongodb')
+  const { MongoClient, Binary, Long } = require('mongodb')
   const redis = require('redis').createClient({ url: process.env.REDIS_URL })
   redis.on('error', error => console.error(error.message))
   types.setTypeParser(20, Number)
@@ -110,6 +110,33 @@ async function serve () {
     }
   }
 
+  // The naive dual write: the stores one after the other, each durably. Whoever dies between the two leaves half a beat, and nothing knows.
+  const durable = { writeConcern: { w: 'majority', j: true } }
+  const insert = `INSERT INTO beats (id, creator_id, title, description, price_basic, price_premium, price_exclusive)
+    VALUES ($1, kababeat_user(), $2, $3, $4, $5, $6) RETURNING version, created_at, updated_at`
+  const change = `UPDATE beats SET title = coalesce($2, title), description = coalesce($3, description),
+      price_basic = coalesce($4, price_basic), price_premium = coalesce($5, price_premium),
+      price_exclusive = coalesce($6, price_exclusive), version = version + 1, updated_at = now()
+    WHERE id = $1 RETURNING version, title, created_at, updated_at`
+  const values = (id, { title, description, licenseTypes = {} }) =>
+    [id, title, description, licenseTypes.basic, licenseTypes.premium, licenseTypes.exclusive]
+
+  async function create (beat) {
+    const id = require('crypto').randomUUID()
+    const { rows: [row] } = await postgres.query({ name: 'insert', text: insert, values: values(id, beat) })
+    await beats.insertOne({ _id: binary(id), v: Long.fromNumber(row.version), metadata: beat.metadata }, durable)
+    return { id, ...row, ...beat }
+  }
+
+  async function update (id, edit) {
+    const { rows: [row] } = await postgres.query({ name: 'change', text: change, values: values(id, edit) })
+    if (!row) return null
+    const fields = Object.entries(edit.metadata || {}).map(([name, value]) => [`metadata.${name}`, value])
+    const changed = { $set: { v: Long.fromNumber(row.version), ...Object.fromEntries(fields) } }
+    const { value } = await beats.findOneAndUpdate({ _id: binary(id) }, changed, { ...durable, returnOriginal: false })
+    return { id, ...row, metadata: value?.metadata }
+  }
+
   const app = express().disable('x-powered-by').set('etag', false)
   const uuid = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'
   app.get(`/api/beats/:id(${uuid})`, (request, response, next) => {
@@ -120,5 +147,9 @@ async function serve () {
     }, next)
   })
   app.get('/api/beats', (request, response, next) => browse(request.query).then(page => response.json(page), next))
+  app.post('/api/beats', express.json(), (request, response, next) =>
+    create(request.body).then(beat => response.status(201).json(beat), next))
+  app.patch(`/api/beats/:id(${uuid})`, express.json(), (request, response, next) =>
+    update(request.params.id, request.body).then(beat => response.status(beat ? 200 : 404).json(beat), next))
   app.listen(Number(process.env.PORT), '127.0.0.1')
 }
