@@ -20,11 +20,12 @@ public final class BeatDraftService: Sendable {
     /// `patience` is how long an answer waits for the copies.
     public init(
         beats: BeatService, postgres: PostgresAccess, mongo: MongoAccess, watch: ProjectionWatch, notice: CommitNotice,
+        observer: any Observer,
         patience: Duration = .seconds(1), timeout: Duration = .seconds(2)
     ) {
         self.beats = beats
         store = BeatDraftStore(postgres: postgres, timeout: timeout)
-        contents = BeatDraftContentStore(mongo: mongo, timeout: timeout)
+        contents = BeatDraftContentStore(mongo: mongo, timeout: timeout, observer: observer)
         history = BeatHistory(mongo: mongo, timeout: timeout)
         self.watch = watch
         self.notice = notice

@@ -4,21 +4,34 @@ import MongoClient
 
 /// Reads whole contents, originals included, for edits to start from; and the history of a beat.
 struct BeatDraftContentStore: Sendable {
-    let mongo: MongoAccess
-    let timeout: Duration
+    private struct Found: Sendable {
+        let version: Int64
+        let content: BeatContentDocument
+    }
+
+    private let contents: BatchLoader<EntityID, Found>
+
+    /// `timeout` is what one look-up may take.
+    init(mongo: MongoAccess, timeout: Duration, observer: any Observer) {
+        contents = BatchLoader(kind: "beat_draft", observer: observer) { ids throws(Problem) in
+            let filter: BSONDocument = ["_id": ["$in": .array(ids.map { .uuid($0.rawValue) })], "deleted": ["$ne": true]]
+            return try await mongo.result(within: timeout) { session in
+                var contents: [EntityID: Found] = Dictionary(minimumCapacity: ids.count)
+                try session.find("beats", filter) { document in
+                    let found = Found(version: try document.int64("v"), content: Self.read(document))
+                    contents[EntityID(rawValue: try document.uuid("_id"))] = found
+                }
+                return contents
+            }
+        }
+    }
 
     /// The content that MongoDB has. To be asked after Postgres has said that nothing is staged: then nothing newer is on its way. Throws
     /// `storeUnavailable`, also where MongoDB has lost the document, or has one that is older than `version`, which last brought content:
     /// an edit of nothing, or of the past, would make the loss good for ever; `overloaded`.
     func content(_ id: EntityID, notOlderThan version: Int64) async throws(Problem) -> BeatContentDocument {
-        let found = try await mongo.result(within: timeout) { session in
-            var content: BeatContentDocument?
-            let filter: BSONDocument = ["_id": .uuid(id.rawValue), "v": ["$gte": .int64(version)], "deleted": ["$ne": true]]
-            try session.find("beats", filter, limit: 1) { content = Self.read($0) }
-            return content
-        }
-        guard let found else { throw .unavailable(.mongo) }
-        return found
+        guard let found = try await contents.value(for: id), found.version >= version else { throw .unavailable(.mongo) }
+        return found.content
     }
 
     static func read(_ document: borrowing BSONView) -> BeatContentDocument {

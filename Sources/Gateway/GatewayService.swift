@@ -71,7 +71,7 @@ public struct GatewayService: Service {
         self.outbox = outbox
         let upkeep = try CopiesUpkeep(settings, stores, postgres: postgres, mongo: mongo, observer: late)
         self.upkeep = upkeep
-        let drafts = BeatDraftService(beats: beats, postgres: postgres, mongo: mongo, watch: watch, notice: notice)
+        let drafts = BeatDraftService(beats: beats, postgres: postgres, mongo: mongo, watch: watch, notice: notice, observer: late)
         let identity = try IdentityBasics(settings, postgres: postgres, observer: late)
         self.identity = identity
         let limiter = RequestLimiter(rules: try settings.limitRules(), redis: stores.redis, observer: late)

@@ -36,6 +36,7 @@ struct BeatDraftTests {
                     stack: stack, desk: desk,
                     drafts: BeatDraftService(
                         beats: stack.service(), postgres: desk.postgres, mongo: mongo, watch: watch, notice: notice,
+                        observer: stack.recorder,
                         patience: .milliseconds(300)),
                     relay: relay, ada: try await account("ada", desk, [.user, .creator]), bob: try await account("bob", desk, .user))
                 try await body(scene)
