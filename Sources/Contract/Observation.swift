@@ -3,8 +3,12 @@ import Synchronization
 /// What happens inside the gateway, as values. Code emits them; only the logger and the metrics say what they mean.
 public enum Observation: Sendable {
     /// A request was answered. `route` is its pattern, never its path; `microseconds` spans the last byte read to the answer handed over.
-    case request(route: Int, method: String, path: String, status: Int, microseconds: Int64, id: RequestID, problem: Problem.Code?)
-    /// An error that no rule foresaw. `detail` is for the log alone.
+    /// `cause` is the id of the error that it came to grief by, where that has one of its own.
+    case request(
+        route: Int, method: String, path: String, status: Int, microseconds: Int64, id: RequestID, problem: Problem.Code?,
+        cause: RequestID? = nil)
+    /// An error that no rule foresaw. `id` is its request's, or its own, which each request that it failed names as its cause. `detail` is
+    /// for the log alone.
     case unexpectedError(id: RequestID?, detail: String)
     case cacheLookup(CacheTier)
     /// A value was not stored because something newer had been announced while it was read.
@@ -67,4 +71,13 @@ public struct RequestID: Sendable, Hashable, CustomStringConvertible {
 /// Takes observations. Called from any thread, on hot paths: an implementation returns at once and never fails.
 public protocol Observer: Sendable {
     func observe(_ observation: Observation)
+}
+
+extension Observer {
+    /// Observes an error that no rule foresaw, under an id of its own, and answers the problem that names it.
+    public func unexpected(_ detail: String) -> Problem {
+        let cause = RequestID()
+        observe(.unexpectedError(id: cause, detail: detail))
+        return .unexpected(cause: cause)
+    }
 }

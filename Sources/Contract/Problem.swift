@@ -48,13 +48,18 @@ public struct Problem: Error, Sendable, Equatable {
     public let retryAfter: Int?
     /// The stores that could not answer.
     public let missing: [StoreName]
+    /// Names the log entry of what went wrong, where one was written that several requests may have to do with.
+    public let cause: RequestID?
 
-    public init(_ code: Code, _ detail: String, fields: [Field] = [], retryAfter: Int? = nil, missing: [StoreName] = []) {
+    public init(
+        _ code: Code, _ detail: String, fields: [Field] = [], retryAfter: Int? = nil, missing: [StoreName] = [], cause: RequestID? = nil
+    ) {
         self.code = code
         self.detail = detail
         self.fields = fields
         self.retryAfter = retryAfter
         self.missing = missing
+        self.cause = cause
     }
 
     /// A request whose named inputs are wrong.
@@ -92,7 +97,12 @@ public struct Problem: Error, Sendable, Equatable {
     public static let overloaded = Problem(.overloaded, "The gateway is at its limit; try again shortly.", retryAfter: 1)
 
     /// Everything that should not happen. What happened goes to the log, under the request's id.
-    public static let unexpected = Problem(.internal, "The gateway could not answer. The request id names the log entry.")
+    public static let unexpected = unexpected(cause: nil)
+
+    /// The same, of what is in the log under an id of its own, since it was not done for one request alone.
+    public static func unexpected(cause: RequestID?) -> Problem {
+        Problem(.internal, "The gateway could not answer. The request id names the log entry.", cause: cause)
+    }
 }
 
 /// The three stores, as answers and metrics name them.

@@ -59,8 +59,7 @@ final class StoreWatch: Sendable {
         observer.observe(.storeCall(store, microseconds: start.elapsedMicroseconds, failed: true))
         if isFull { return .overloaded }
         guard isUnavailable else {
-            observer.observe(.unexpectedError(id: nil, detail: "\(store.rawValue): \(detail())"))
-            return .unexpected
+            return observer.unexpected("\(store.rawValue): \(detail())")
         }
         if gate.withLock({ $0.failed(began: start) }) {
             observer.observe(.storeNote(store, "silent, and not asked until it answers a ping"))

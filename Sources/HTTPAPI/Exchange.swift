@@ -19,6 +19,8 @@ struct Exchange {
     var transport: Caller.Transport?
     var rate: RateState?
     var problem: Problem.Code?
+    /// The log entry that says why it failed, where that is not its own.
+    var cause: RequestID?
     /// Whether its answer is the last one on its connection.
     var closes = false
 

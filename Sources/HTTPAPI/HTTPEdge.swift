@@ -60,6 +60,7 @@ public struct HTTPEdge: Sendable {
             reply = try await handle(&exchange, &parts, writer, from: connection.peer)
         } catch {
             exchange.problem = error.code
+            exchange.cause = error.cause
             note(error.code, exchange, from: connection.peer)
             reply = ProblemMapper.reply(error, id: exchange.id)
             switch error.code {
@@ -77,7 +78,8 @@ public struct HTTPEdge: Sendable {
             .request(
                 route: exchange.route ?? -1, method: head.method.rawValue, path: String(exchange.path.prefix(200)),
                 status: isLate ? ProblemMapper.status(.timeout).code : response.status.code,
-                microseconds: exchange.clock.elapsedMicroseconds, id: exchange.id, problem: exchange.problem))
+                microseconds: exchange.clock.elapsedMicroseconds, id: exchange.id, problem: exchange.problem,
+                cause: exchange.cause))
         guard !isLate else { return false }
         if let body {
             try await writer.write(contentsOf: [.head(response), .body(body), .end(nil)])

@@ -74,7 +74,9 @@ public struct SecondFactorService: Sendable {
         try await check(password, account, standing, caller)
         let code = TimeBasedCode()
         let sealed: [UInt8]
-        do throws(Seal.OpenError) { sealed = try seal.seal(code.secret, at: account.id.description) } catch { throw unexpected(error) }
+        do throws(Seal.OpenError) { sealed = try seal.seal(code.secret, at: account.id.description) } catch {
+            throw observer.unexpected("second factor: \(error)")
+        }
         guard try await store.enrol(account.id, sealedSecret: sealed) else {
             throw Problem(.conflict, "This account has a second factor; remove it before enrolling another.")
         }
@@ -158,13 +160,8 @@ public struct SecondFactorService: Sendable {
         do throws(Seal.OpenError) {
             return TimeBasedCode(secret: try seal.open(sealed, at: user.description))
         } catch {
-            throw unexpected(error)
+            throw observer.unexpected("second factor: \(error)")
         }
-    }
-
-    private func unexpected(_ error: Seal.OpenError) -> Problem {
-        observer.observe(.unexpectedError(id: nil, detail: "second factor: \(error)"))
-        return .unexpected
     }
 
     private func note(_ action: String, _ severity: AuditEvent.Severity, _ user: EntityID, _ caller: Caller) async throws(Problem) {

@@ -14,15 +14,15 @@ public struct EventLogger: Observer {
 
     public func observe(_ observation: Observation) {
         switch observation {
-        case .request(_, let method, let path, let status, let microseconds, let id, let problem):
+        case .request(_, let method, let path, let status, let microseconds, let id, let problem, let cause):
             let level: Logger.Level = status >= 500 && problem != .overloaded ? .warning : microseconds > Self.slow ? .notice : .debug
             guard level >= logger.logLevel else { return }
-            logger.log(
-                level: level, "request",
-                metadata: [
-                    "requestId": "\(id)", "method": "\(method.prefix(20))", "path": "\(path.prefix { $0 != "?" })", "status": "\(status)",
-                    "microseconds": "\(microseconds)", "problem": "\(problem?.rawValue ?? "-")",
-                ])
+            var metadata: Logger.Metadata = [
+                "requestId": "\(id)", "method": "\(method.prefix(20))", "path": "\(path.prefix { $0 != "?" })", "status": "\(status)",
+                "microseconds": "\(microseconds)", "problem": "\(problem?.rawValue ?? "-")",
+            ]
+            if let cause { metadata["cause"] = "\(cause)" }
+            logger.log(level: level, "request", metadata: metadata)
         case .unexpectedError(let id, let detail):
             logger.error("unexpected error", metadata: ["requestId": "\(id?.description ?? "-")", "detail": "\(detail)"])
         case .relayRefused(let kind, let id, let reason):

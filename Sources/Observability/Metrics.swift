@@ -56,7 +56,7 @@ public final class Metrics: Observer {
 
     public func observe(_ observation: Observation) {
         switch observation {
-        case .request(let route, _, _, let status, let microseconds, _, _):
+        case .request(let route, _, _, let status, let microseconds, _, _, _):
             requests[requests.indices.contains(route) ? route : requests.count - 1].add(status, microseconds)
         case .cacheLookup(let tier): cache[Self.index(tier)].add(1)
         case .cacheFillRefused: cacheFillsRefused.add(1)

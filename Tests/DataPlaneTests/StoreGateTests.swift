@@ -80,8 +80,12 @@ import Testing
     }
 
     @Test func whatTheStoreRefusesIsUnexpectedAndClosesNothing() throws {
-        let watch = StoreWatch(.postgres, observer: Recorder()) { _ in false }
-        #expect(fail(watch, isUnavailable: false) == .unexpected)
+        let recorder = Recorder()
+        let watch = StoreWatch(.postgres, observer: recorder) { _ in false }
+        let problem = fail(watch, isUnavailable: false)
+        #expect(problem.code == .internal && problem.cause != nil)
+        // Whoever it failed, one request or a batch of them, names the entry that says why.
+        #expect(recorder.count { if case .unexpectedError(let id, _) = $0 { id == problem.cause } else { false } } == 1)
         _ = try watch.begin()
     }
 }

@@ -13,7 +13,7 @@ import Testing
     }
 
     private static func isTimeout(_ observation: Observation) -> Bool {
-        if case .request(0, _, _, 503, _, _, .timeout) = observation { true } else { false }
+        if case .request(0, _, _, 503, _, _, .timeout, _) = observation { true } else { false }
     }
 
     @Test func aHandlerThatTakesTooLongIsCancelledAndAnswered() async throws {
@@ -34,7 +34,7 @@ import Testing
                 await cancelled.pass()
                 #expect(await eventually { server.recorder.count(where: Self.isTimeout) == 1 })
                 let observed = server.recorder.all.compactMap {
-                    if case .request(_, _, _, _, _, let id, _) = $0 { id.description } else { nil }
+                    if case .request(_, _, _, _, _, let id, _, _) = $0 { id.description } else { nil }
                 }
                 #expect(observed == [id])
             }

@@ -197,7 +197,7 @@ import Testing
             let answer = try await Self.drip(to: server, Wire.request("/write", fields, method: "POST"), " ")
             #expect(answer?.status == 503 && answer?.code == "timeout" && answer?["connection"] == "close")
             let isCounted = await eventually {
-                server.recorder.count { if case .request(_, _, _, 503, _, _, .timeout) = $0 { true } else { false } } == 1
+                server.recorder.count { if case .request(_, _, _, 503, _, _, .timeout, _) = $0 { true } else { false } } == 1
             }
             #expect(isCounted)
         }

@@ -49,6 +49,16 @@ private struct KeepingHandler: LogHandler {
         )
     }
 
+    @Test func aRequestThatFailedWithOthersNamesTheEntryThatSaysWhy() {
+        let cause = RequestID(rawValue: 0xCD)
+        let lines = logged([
+            .unexpectedError(id: cause, detail: "mongo: a field is missing"),
+            .request(route: 0, method: "GET", path: "/a", status: 500, microseconds: 1, id: id, problem: .internal, cause: cause),
+        ])
+        #expect(lines.map { $0.text.contains("=00000000000000cd") } == [true, true])
+        #expect(lines.last?.text.contains("requestId=00000000000000ab") == true)
+    }
+
     @Test func whatWentWellIsLoggedOnlyForDebugging() {
         #expect(logged([request("/a", 200), request("/a", 404, .notFound)], at: .info).isEmpty)
         #expect(logged([request("/a", 200)], at: .debug).map(\.level) == [.debug])
