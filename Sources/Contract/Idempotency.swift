@@ -5,39 +5,19 @@ public struct IdempotencyKey: Sendable, Hashable, CustomStringConvertible {
 
     public let description: String
 
-    /// Reads the field: a Structured Field string (RFC 9651 §3.3.3), `"8e03978e-40d5"`, or what most clients send, the same without its
-    /// quotes. Nil for anything else: an empty key, a long one, two of them, parameters.
+    /// Reads the field: a Structured Field string (RFC 9651 §3.3.3) without escapes, `"8e03978e-40d5"`, or what most clients send, the same
+    /// without its quotes. Nil for anything else: an empty key, a long one, two of them, parameters.
     public init?(field: String) {
         let bytes = Array(field.utf8)
-        guard let text = bytes.first == UInt8(ascii: "\"") ? Self.quoted(bytes) : Self.bare(bytes), 1...Self.longest ~= text.count else {
-            return nil
-        }
+        let isQuoted = bytes.count > 2 && bytes.first == Self.quote && bytes.last == Self.quote
+        let text = isQuoted ? bytes[1..<bytes.count - 1] : bytes[...]
+        // Within its quotes it may hold what would otherwise make it a list, parameters, or two words.
+        let isOne = text.allSatisfy { (0x20...0x7E).contains($0) && !#""\"#.utf8.contains($0) && (isQuoted || !" ,;".utf8.contains($0)) }
+        guard isOne, 1...Self.longest ~= text.count else { return nil }
         description = String(decoding: text, as: UTF8.self)
     }
 
-    /// Visible ASCII, without what would make it a list, parameters, or a string that was opened too late.
-    private static func bare(_ bytes: [UInt8]) -> [UInt8]? {
-        bytes.allSatisfy { (0x21...0x7E).contains($0) && !#"",;\"#.utf8.contains($0) } ? bytes : nil
-    }
-
-    private static func quoted(_ bytes: [UInt8]) -> [UInt8]? {
-        var text: [UInt8] = []
-        var isEscaped = false
-        for (index, byte) in bytes.enumerated().dropFirst() {
-            guard (0x20...0x7E).contains(byte) else { return nil }
-            switch byte {
-            case UInt8(ascii: "\"") where !isEscaped: return index == bytes.count - 1 ? text : nil
-            case UInt8(ascii: "\\") where !isEscaped: isEscaped = true
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                text.append(byte)
-                isEscaped = false
-            default:
-                guard !isEscaped else { return nil }
-                text.append(byte)
-            }
-        }
-        return nil
-    }
+    private static let quote = UInt8(ascii: "\"")
 }
 
 /// The right to carry out the request that a key names, and what is to be the same however often that is tried.
