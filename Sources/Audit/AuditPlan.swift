@@ -45,13 +45,9 @@ struct AuditPlan: Sendable {
                 """, parameters: conditions.parameters)
         limit = request.limit
         order = conditions.digest
-        if case .after(let cursor) = request.position {
-            guard cursor.order == order, let time = cursor.timestamp else {
-                throw Problem(
-                    .invalidCursor, "The cursor belongs to a list with another filter.", fields: [.init("cursor", "is of another list")])
-            }
-            let at = conditions.add(.timestamp(time.microseconds))
-            let id = conditions.add(.uuid(cursor.id.rawValue))
+        if let last = try request.moment(of: order) {
+            let at = conditions.add(.timestamp(last.time.microseconds))
+            let id = conditions.add(.uuid(last.id.rawValue))
             conditions.require("(entry.at, entry.id) < (\(at), \(id))")
         }
         let most = conditions.add(.int64(Int64(request.limit) + 1))

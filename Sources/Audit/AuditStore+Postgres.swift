@@ -20,13 +20,14 @@ public final class AuditStore: AuditTrail {
 
     // MARK: Reading
 
-    /// The entries of `plan`, newest first, and where the next page begins. Throws `storeUnavailable` or `overloaded`.
-    func page(_ plan: AuditPlan, as principal: PostgresSettings) async throws(Problem) -> (entries: [AuditEntry], next: Cursor?) {
+    /// The page of `plan`, the newest entry first, with what `total` says of it. Throws `storeUnavailable` or `overloaded`.
+    func page(_ plan: AuditPlan, as principal: PostgresSettings) async throws(Problem) -> ListPage<AuditEntry> {
         let statement = PostgresStatement(plan.page.sql) { row throws(PostgresError) in try AuditEntry(row) }
-        var entries = try await postgres.rows(statement, plan.page.parameters, as: principal, within: timeout)
-        guard entries.count > plan.limit else { return (entries, nil) }
-        entries.removeLast(entries.count - plan.limit)
-        return (entries, entries.last.map { Cursor(order: plan.order, value: .integer($0.at.microseconds), id: $0.id) })
+        let total = ListTotal(try await total(plan, as: principal), most: AuditPlan.mostCounted)
+        let entries = try await postgres.rows(statement, plan.page.parameters, as: principal, within: timeout)
+        return ListPage(cutting: entries, to: plan.limit, total: total) { entry in
+            Cursor(order: plan.order, value: .integer(entry.at.microseconds), id: entry.id)
+        }
     }
 
     /// How many entries the list of `plan` has, counted to one beyond `AuditPlan.mostCounted`. Throws as `page`.

@@ -41,12 +41,15 @@ public struct BeatDraftRoutes: Sendable {
         _ = try call.query(allowed: [])
         let edit = try BeatEdit(try call.input(allowed: BeatEdit.members), .whole)
         call.clock.mark(.parse)
-        let made = try await service.create(edit, as: call.idToMake(), by: call.account())
-        // Where it is gone again by now: it was made all the same, and its key makes no second one.
-        call.isCommitted = true
-        var reply = try Self.reply(made, &call)
-        reply.status = .created
-        return reply
+        do throws(Problem) {
+            var reply = try Self.reply(try await service.create(edit, as: call.idToMake(), by: call.account()), &call)
+            reply.status = .created
+            return reply
+        } catch {
+            // It was made, and is gone again by now: the request's key makes no second one.
+            if error.code == .notFound { call.isCommitted = true }
+            throw error
+        }
     }
 
     private func edit(_ call: inout Call, _ mode: BeatEdit.Mode) async throws(Problem) -> Reply {
@@ -94,27 +97,8 @@ public struct BeatDraftRoutes: Sendable {
         call.clock.mark(.parse)
         let changes = try await service.changes(of: id, from: page.position, limit: limit + 1, for: account)
         call.clock.mark(.fetch)
-        let shown = changes.prefix(limit)
-        var json = JSONWriter()
-        json.object { json in
-            json.key("items")
-            json.array { json in
-                for change in shown { Self.write(change, into: &json) }
-            }
-            json.key("page")
-            json.object { json in
-                json.key("limit")
-                json.integer(limit)
-                json.key("next")
-                if changes.count > limit, let last = shown.last {
-                    json.string(BeatDraftService.cursor(after: last, of: id).description)
-                } else {
-                    json.null()
-                }
-            }
-        }
-        call.clock.mark(.merge)
-        return .json(json.bytes)
+        return .list(
+            ListPage(cutting: changes, to: limit, total: nil) { BeatDraftService.cursor(after: $0, of: id) }, Self.write)
     }
 
     private static func write(_ change: BeatChange, into json: inout JSONWriter) {

@@ -36,8 +36,7 @@ public struct BeatPermissionRoutes: Sendable {
         call.clock.mark(.parse)
         let permissions = try await service.permissions(of: id, for: account)
         call.clock.mark(.fetch)
-        return Self.list(
-            permissions, limit: BeatPermissionService.mostOfBeat, next: nil, total: Int64(permissions.count))
+        return .list(ListPage(whole: permissions, most: BeatPermissionService.mostOfBeat)) { $0.write(into: &$1) }
     }
 
     private func invite(_ call: inout Call) async throws(Problem) -> Reply {
@@ -84,7 +83,7 @@ public struct BeatPermissionRoutes: Sendable {
         call.clock.mark(.parse)
         let page = try await service.page(request, for: account)
         call.clock.mark(.fetch)
-        return Self.list(page.permissions, limit: request.limit, next: page.next, total: page.total)
+        return .list(page) { $0.write(into: &$1) }
     }
 
     private static func one(_ permission: BeatPermission, isNew: Bool) -> Reply {
@@ -93,17 +92,5 @@ public struct BeatPermissionRoutes: Sendable {
         var reply = Reply.json(json.bytes)
         if isNew { reply.status = .created }
         return reply
-    }
-
-    private static func list(_ permissions: [BeatPermission], limit: Int, next: Cursor?, total: Int64) -> Reply {
-        var json = JSONWriter()
-        json.object { json in
-            json.key("items")
-            json.array { json in
-                for permission in permissions { permission.write(into: &json) }
-            }
-            json.page(limit: limit, next: next, total: total, totalIsExact: true)
-        }
-        return .json(json.bytes)
     }
 }

@@ -67,31 +67,16 @@ public final class BeatPermissionService: Sendable {
 
     // MARK: Of one account
 
-    /// A page of what an account was given, the newest first.
-    struct Page: Sendable {
-        let permissions: [BeatPermission]
-        let next: Cursor?
-        let total: Int64
-    }
-
     /// Names the order in cursors.
     private static let order: UInt64 = 2
 
-    /// Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
-    func page(_ request: PageRequest, for account: Account) async throws(Problem) -> Page {
-        var position: (Timestamp, EntityID)?
-        if case .after(let cursor) = request.position {
-            guard cursor.order == Self.order, let time = cursor.timestamp else {
-                throw Problem(.invalidCursor, "This cursor belongs to another list.")
-            }
-            position = (time, cursor.id)
-        }
+    /// A page of what an account was given, the newest first. Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
+    func page(_ request: PageRequest, for account: Account) async throws(Problem) -> ListPage<BeatPermission> {
+        let position = try request.moment(of: Self.order)
         let total = try await store.count(for: account)
         let found = try await store.permissions(after: position, offset: request.offset, limit: request.limit + 1, for: account)
-        let shown = Array(found.prefix(request.limit))
-        let last = found.count > shown.count ? shown.last : nil
-        return Page(
-            permissions: shown, next: last.map { Cursor(order: Self.order, value: .integer($0.createdAt.microseconds), id: $0.beat) },
-            total: total)
+        return ListPage(cutting: found, to: request.limit, total: .init(total)) { permission in
+            Cursor(order: Self.order, value: .integer(permission.createdAt.microseconds), id: permission.beat)
+        }
     }
 }

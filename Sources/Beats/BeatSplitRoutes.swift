@@ -64,14 +64,6 @@ public struct BeatSplitRoutes: Sendable {
     }
 
     private static func reply(_ splits: [BeatSplit]) -> Reply {
-        var json = JSONWriter()
-        json.object { json in
-            json.key("items")
-            json.array { json in
-                for split in splits { split.write(into: &json) }
-            }
-            json.page(limit: BeatSplit.most, next: nil, total: Int64(splits.count), totalIsExact: true)
-        }
-        return .json(json.bytes)
+        .list(ListPage(whole: splits, most: BeatSplit.most)) { $0.write(into: &$1) }
     }
 }

@@ -40,65 +40,36 @@ struct OutboxRoutes: Sendable {
         call.clock.mark(.parse)
         let depths = try await outbox.depths()
         call.clock.mark(.fetch)
-        var json = JSONWriter()
-        json.object { json in
-            json.key("items")
-            json.array { json in
-                for depth in depths {
-                    json.object { json in
-                        json.key("kind")
-                        json.string(depth.kind)
-                        json.key("pending")
-                        json.integer(depth.pending)
-                        json.key("dead")
-                        json.integer(depth.dead)
-                        if let seconds = depth.oldestSeconds {
-                            json.key("oldestSeconds")
-                            json.integer(seconds)
-                        }
-                    }
-                }
-            }
-            json.page(limit: 100, next: nil, total: Int64(depths.count), totalIsExact: true)
-        }
-        return .json(json.bytes)
+        return .list(ListPage(whole: depths, most: 100), Self.write)
     }
 
     private func dead(_ call: inout Call) async throws(Problem) -> Reply {
         var query = try call.query(allowed: ["limit", "cursor"])
         let page = query.page()
         try query.check()
-        var after: Int64 = 0
-        if case .after(let cursor) = page.position {
-            guard cursor.order == Self.order, case .integer(let id) = cursor.value else {
-                throw Problem(.invalidCursor, "This cursor belongs to another list.")
-            }
-            after = id
-        }
+        let after = try page.number(of: Self.order)?.number ?? 0
         call.clock.mark(.parse)
         let found = try await outbox.deadLetters(after: after, limit: page.limit + 1)
         call.clock.mark(.fetch)
-        let shown = found.prefix(page.limit)
-        let last = found.count > shown.count ? shown.last : nil
-        var json = JSONWriter()
+        return .list(
+            ListPage(cutting: found, to: page.limit, total: nil) { letter in
+                Cursor(order: Self.order, value: .integer(letter.id), id: letter.aggregate)
+            }, Self.write)
+    }
+
+    private static func write(_ depth: OutboxDepth, into json: inout JSONWriter) {
         json.object { json in
-            json.key("items")
-            json.array { json in
-                for letter in shown { Self.write(letter, into: &json) }
-            }
-            json.key("page")
-            json.object { json in
-                json.key("limit")
-                json.integer(page.limit)
-                json.key("next")
-                if let last {
-                    json.string(Cursor(order: Self.order, value: .integer(last.id), id: last.aggregate).description)
-                } else {
-                    json.null()
-                }
+            json.key("kind")
+            json.string(depth.kind)
+            json.key("pending")
+            json.integer(depth.pending)
+            json.key("dead")
+            json.integer(depth.dead)
+            if let seconds = depth.oldestSeconds {
+                json.key("oldestSeconds")
+                json.integer(seconds)
             }
         }
-        return .json(json.bytes)
     }
 
     private static func write(_ letter: DeadLetter, into json: inout JSONWriter) {

@@ -58,22 +58,3 @@ struct AccountFilter: Sendable, Hashable {
     /// Names the filter in cursors.
     var order: UInt64 { Digest("accounts \(status?.rawValue ?? "-") \(role?.rawValue ?? "-") \(search?.lowercased() ?? "")").value }
 }
-
-/// One page of accounts.
-struct AccountList: Sendable {
-    let entries: [AccountEntry]
-    let next: Cursor?
-    let total: Int64
-    let totalIsExact: Bool
-    let limit: Int
-
-    var json: [UInt8] {
-        var json = JSONWriter(capacity: 512 * (entries.count + 1))
-        json.object { json in
-            json.key("items")
-            json.array { json in for entry in entries { entry.write(into: &json) } }
-            json.page(limit: limit, next: next, total: total, totalIsExact: totalIsExact)
-        }
-        return json.bytes
-    }
-}

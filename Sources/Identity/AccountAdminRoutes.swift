@@ -35,7 +35,7 @@ public struct AccountAdminRoutes: Sendable {
         call.clock.mark(.parse)
         let list = try await service.list(filter, page, as: call.account())
         call.clock.mark(.fetch)
-        return .json(list.json)
+        return .list(list) { $0.write(into: &$1) }
     }
 
     private func suspend(_ call: inout Call) async throws(Problem) -> Reply {

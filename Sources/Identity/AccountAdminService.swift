@@ -17,7 +17,7 @@ public struct AccountAdminService: Sendable {
     }
 
     /// Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
-    func list(_ filter: AccountFilter, _ page: PageRequest, as admin: Account) async throws(Problem) -> AccountList {
+    func list(_ filter: AccountFilter, _ page: PageRequest, as admin: Account) async throws(Problem) -> ListPage<AccountEntry> {
         try await store.list(filter, page, as: PostgresSettings(.account(admin)))
     }
 

@@ -53,33 +53,25 @@ struct AccountAdminStore: Sendable {
     private static let mostCounted: Int64 = 10_000
 
     /// Throws `invalidCursor` for a cursor of another list; `storeUnavailable` or `overloaded`.
-    func list(_ filter: AccountFilter, _ page: PageRequest, as principal: PostgresSettings) async throws(Problem) -> AccountList {
-        var after: (PostgresValue, PostgresValue) = (.null, .null)
-        if case .after(let cursor) = page.position {
-            guard cursor.order == filter.order, let time = cursor.timestamp else {
-                throw Problem(
-                    .invalidCursor, "The cursor belongs to a list with another filter.", fields: [.init("cursor", "is of another list")])
-            }
-            after = (.timestamp(time.microseconds), .uuid(cursor.id.rawValue))
-        }
+    func list(
+        _ filter: AccountFilter, _ page: PageRequest, as principal: PostgresSettings
+    ) async throws(Problem) -> ListPage<AccountEntry> {
+        let last = try page.moment(of: filter.order)
         let conditions: [PostgresValue] = [
             filter.status.map { .text($0.rawValue) } ?? .null, filter.role.map { .text($0.rawValue) } ?? .null,
             filter.search.map { .text($0) } ?? .null,
         ]
+        let place: [PostgresValue] = [
+            last.map { .timestamp($0.time.microseconds) } ?? .null, last.map { .uuid($0.id.rawValue) } ?? .null,
+            .int64(Int64(page.limit) + 1), .int64(Int64(page.offset)),
+        ]
         async let counted = postgres.rows(Self.count, conditions + [.int64(Self.mostCounted + 1)], as: principal, within: timeout)
-        var entries = try await postgres.rows(
-            Self.select, conditions + [after.0, after.1, .int64(Int64(page.limit) + 1), .int64(Int64(page.offset))], as: principal,
-            within: timeout)
-        var next: Cursor?
-        if entries.count > page.limit {
-            entries.removeLast()
-            next = entries.last.map { Cursor(order: filter.order, value: .integer($0.createdAt.microseconds), id: $0.id) }
-        }
+        let entries = try await postgres.rows(Self.select, conditions + place, as: principal, within: timeout)
         let total: Int64
         do { total = try await counted.first ?? 0 } catch { throw error as? Problem ?? .unexpected }
-        return AccountList(
-            entries: entries, next: next, total: min(total, Self.mostCounted), totalIsExact: total <= Self.mostCounted,
-            limit: page.limit)
+        return ListPage(cutting: entries, to: page.limit, total: .init(total, most: Self.mostCounted)) { entry in
+            Cursor(order: filter.order, value: .integer(entry.createdAt.microseconds), id: entry.id)
+        }
     }
 
     private static let selectOne = PostgresStatement<AccountEntry>(

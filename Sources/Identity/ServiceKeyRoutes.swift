@@ -32,13 +32,7 @@ public struct ServiceKeyRoutes: Sendable {
         call.clock.mark(.parse)
         let page = try await service.page(request, for: admin)
         call.clock.mark(.fetch)
-        var json = JSONWriter(capacity: 4096)
-        json.object { json in
-            json.key("items")
-            json.array { json in for key in page.keys { key.write(into: &json) } }
-            json.page(limit: request.limit, next: page.next, total: page.total, totalIsExact: true)
-        }
-        return .json(json.bytes)
+        return .list(page) { $0.write(into: &$1) }
     }
 
     private func create(_ call: inout Call) async throws(Problem) -> Reply {

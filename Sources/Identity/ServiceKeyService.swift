@@ -48,30 +48,16 @@ public final class ServiceKeyService: Sendable {
         guard isRevoked else { throw .notFound("service key") }
     }
 
-    /// One page of keys, the newest first, with those that are revoked or expired.
-    struct Page: Sendable {
-        let keys: [ServiceKey]
-        let next: Cursor?
-        let total: Int64
-    }
-
     /// Names the order in cursors.
     private static let order: UInt64 = 1
 
-    /// Throws `invalidCursor`, `storeUnavailable` or `overloaded`.
-    func page(_ request: PageRequest, for admin: Account) async throws(Problem) -> Page {
-        var position: (Timestamp, EntityID)?
-        if case .after(let cursor) = request.position {
-            guard cursor.order == Self.order, let time = cursor.timestamp else {
-                throw Problem(.invalidCursor, "This cursor belongs to another list.")
-            }
-            position = (time, cursor.id)
+    /// One page of keys, the newest first, with those that are revoked or expired. Throws `invalidCursor`, `storeUnavailable` or
+    /// `overloaded`.
+    func page(_ request: PageRequest, for admin: Account) async throws(Problem) -> ListPage<ServiceKey> {
+        let keys = try await store.page(
+            after: request.moment(of: Self.order), offset: request.offset, limit: request.limit + 1, for: admin)
+        return ListPage(cutting: keys, to: request.limit, total: .init(try await store.count(for: admin))) { key in
+            Cursor(order: Self.order, value: .integer(key.createdAt.microseconds), id: key.id)
         }
-        let keys = try await store.page(after: position, offset: request.offset, limit: request.limit + 1, for: admin)
-        let shown = Array(keys.prefix(request.limit))
-        let next = keys.count > shown.count ? shown.last : nil
-        return Page(
-            keys: shown, next: next.map { Cursor(order: Self.order, value: .integer($0.createdAt.microseconds), id: $0.id) },
-            total: try await store.count(for: admin))
     }
 }

@@ -82,12 +82,12 @@ struct ServiceKeyStore: Sendable {
 
     /// The newest first, `limit` of them after the one that `position` names.
     func page(
-        after position: (createdAt: Timestamp, id: EntityID)?, offset: Int, limit: Int, for admin: Account
+        after position: (time: Timestamp, id: EntityID)?, offset: Int, limit: Int, for admin: Account
     ) async throws(Problem) -> [ServiceKey] {
         try await postgres.rows(
             Self.page,
             [
-                position.map { .timestamp($0.createdAt.microseconds) } ?? .null, position.map { .uuid($0.id.rawValue) } ?? .null,
+                position.map { .timestamp($0.time.microseconds) } ?? .null, position.map { .uuid($0.id.rawValue) } ?? .null,
                 .int64(Int64(limit)), .int64(Int64(offset)),
             ], as: PostgresSettings(.account(admin)), within: timeout)
     }

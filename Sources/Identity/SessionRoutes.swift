@@ -109,15 +109,10 @@ public struct SessionRoutes: Sendable {
         call.clock.mark(.parse)
         let sessions = try await service.sessions(of: account)
         call.clock.mark(.fetch)
-        var json = JSONWriter()
-        json.object { json in
-            json.key("items")
-            json.array { json in for session in sessions { session.write(into: &json, isCurrent: session.id == account.sessionID) } }
-            json.page(
-                limit: SessionStore.mostListed, next: nil, total: Int64(sessions.count),
-                totalIsExact: sessions.count < SessionStore.mostListed)
+        let total = ListTotal(Int64(sessions.count), isExact: sessions.count < SessionStore.mostListed)
+        return .list(ListPage(sessions, limit: SessionStore.mostListed, next: nil, total: total)) { session, json in
+            session.write(into: &json, isCurrent: session.id == account.sessionID)
         }
-        return .json(json.bytes)
     }
 
     private func end(_ call: inout Call) async throws(Problem) -> Reply {

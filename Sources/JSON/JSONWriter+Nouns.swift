@@ -27,14 +27,16 @@ extension JSONWriter {
         }
     }
 
-    /// The `page` member of a list. `next` is nil on the last page; `total` counts at most to where `totalIsExact` turns false.
-    public mutating func page(limit: Int, next: Cursor?, total: Int64, totalIsExact: Bool) {
+    /// The `page` member of a list. `next` is nil on the last page; `total` counts at most to where `totalIsExact` turns false, and is nil
+    /// where nobody counts.
+    public mutating func page(limit: Int, next: Cursor?, total: Int64?, totalIsExact: Bool) {
         key("page")
         object { json in
             json.key("limit")
             json.integer(limit)
             json.key("next")
             if let next { json.string(next.description) } else { json.null() }
+            guard let total else { return }
             json.key("total")
             json.integer(total)
             json.key("totalIsExact")

@@ -178,7 +178,7 @@ import Testing
                     try await desk.admin.grant(.admin, to: mina.id, by: mina, caller: Self.caller)
                 } == .forbidden)
             let list = try await desk.admin.list(AccountFilter(), PageRequest(limit: 10, position: .page(1)), as: mina)
-            #expect(list.entries.allSatisfy { $0.email == nil || $0.id == mina.id })
+            #expect(list.rows.allSatisfy { $0.email == nil || $0.id == mina.id })
             #expect(try await stack.texts("SELECT DISTINCT status FROM users") == ["active"])
             #expect(try await stack.count("user_roles WHERE role = 'admin'") == 0)
         }
@@ -196,9 +196,9 @@ import Testing
                 var (names, page): ([String], PageRequest) = ([], PageRequest(limit: limit, position: .page(1)))
                 while true {
                     let list = try await desk.admin.list(filter, page, as: boss)
-                    names += list.entries.map(\.username)
+                    names += list.rows.map(\.username)
                     guard let next = list.next else {
-                        #expect(list.total == Int64(names.count) && list.totalIsExact)
+                        #expect(list.total == .init(Int64(names.count)))
                         return names
                     }
                     page = PageRequest(limit: limit, position: .after(try #require(Cursor(next.description))))
@@ -210,7 +210,7 @@ import Testing
             #expect(try await names(AccountFilter(role: .admin, search: "BOSS@EX")) == ["boss"])
             #expect(try await names(AccountFilter(search: "_ora%")) == [])
             let second = try await desk.admin.list(AccountFilter(), PageRequest(limit: 3, position: .page(2)), as: boss)
-            #expect(second.entries.map(\.username) == ["nora3", "nora2", "nora1"])
+            #expect(second.rows.map(\.username) == ["nora3", "nora2", "nora1"])
             let cursor = try #require(second.next)
             #expect(
                 await problem { () throws(Problem) in

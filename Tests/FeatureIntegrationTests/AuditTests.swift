@@ -49,7 +49,7 @@ struct AuditTests {
                     "role_granted", .role, .notice, actor: actor, target: .init(kind: "user", id: target), caller: caller,
                     metadata: [.role: "admin", .reason: #"he said "please""#]))
             try await stack.audit.record(AuditEvent("login_failed", .signIn, .warning))
-            let entries = try await stack.audit.page(Self.first(), as: PostgresSettings(.account(Self.admin))).entries
+            let entries = try await stack.audit.page(Self.first(), as: PostgresSettings(.account(Self.admin))).rows
             #expect(entries.map(\.action) == ["login_failed", "role_granted"])
             let (bare, full) = (try #require(entries.first), try #require(entries.last))
             #expect(
@@ -66,7 +66,7 @@ struct AuditTests {
             for principal: Principal in [
                 .anonymous, .account(Self.user), .authenticator, .service(.init(keyID: .now, scopes: [.auditRead])),
             ] {
-                #expect(try await stack.audit.page(Self.first(), as: PostgresSettings(principal)).entries == [])
+                #expect(try await stack.audit.page(Self.first(), as: PostgresSettings(principal)).rows == [])
                 #expect(try await stack.audit.total(Self.first(), as: PostgresSettings(principal)) == 0)
             }
         }
@@ -107,7 +107,7 @@ struct AuditTests {
             #expect(try await count(.init(actor: actor, action: "odd")) == 2)
             #expect(try await count(.init(target: target, targetKind: "session")) == 3)
             #expect(try await count(.init(target: target, targetKind: "user")) == 0)
-            let all = try await stack.audit.page(Self.first(), as: .system).entries
+            let all = try await stack.audit.page(Self.first(), as: .system).rows
             #expect(all.map(\.at) == all.map(\.at).sorted(by: >))
             #expect(try await count(.init(from: all[9].at)) == 10)
             #expect(try await count(.init(to: all[9].at)) == 15)
@@ -117,7 +117,7 @@ struct AuditTests {
             while let next = position {
                 let plan = try AuditPlan(.init(), PageRequest(limit: 10, position: next))
                 let page = try await stack.audit.page(plan, as: .system)
-                read += page.entries
+                read += page.rows
                 position = page.next.map { .after($0) }
                 try await stack.audit.record(AuditEvent("meanwhile", .admin))
             }

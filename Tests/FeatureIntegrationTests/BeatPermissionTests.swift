@@ -92,8 +92,8 @@ struct BeatPermissionTests {
             #expect(offered.title == "Untold")
             #expect(try await scene.read(scene.bob) == nil)
             let waiting = try await scene.permissions.page(PageRequest(limit: 20, position: .page(1)), for: scene.bob)
-            #expect(waiting.permissions.map(\.beat) == [scene.draft] && waiting.total == 1)
-            #expect(waiting.permissions.first?.title == nil, "an unpublished beat's title is not for who has not accepted")
+            #expect(waiting.rows.map(\.beat) == [scene.draft] && waiting.total == .init(1))
+            #expect(waiting.rows.first?.title == nil, "an unpublished beat's title is not for who has not accepted")
 
             let accepted = try await scene.accept(scene.bob)
             #expect(accepted.acceptedAt != nil && accepted.title == "Untold" && accepted.level == level)
@@ -221,15 +221,15 @@ struct BeatPermissionTests {
             var (found, position, pages): ([EntityID], PageRequest.Position, Int) = ([], .page(1), 0)
             while true {
                 let page = try await scene.permissions.page(PageRequest(limit: 10, position: position), for: scene.bob)
-                found += page.permissions.map(\.beat)
+                found += page.rows.map(\.beat)
                 pages += 1
-                #expect(page.total == 25)
+                #expect(page.total == .init(25))
                 guard let next = page.next else { break }
                 position = .after(next)
             }
             #expect(pages == 3 && found.count == 25 && Set(found).count == 25)
             let second = try await scene.permissions.page(PageRequest(limit: 10, position: .page(2)), for: scene.bob)
-            #expect(second.permissions.map(\.beat) == Array(found[10..<20]))
+            #expect(second.rows.map(\.beat) == Array(found[10..<20]))
             let strange = Cursor(order: 99, value: .absent, id: .now)
             #expect(
                 await problem { () throws(Problem) in

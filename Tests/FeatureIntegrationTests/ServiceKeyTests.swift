@@ -106,7 +106,7 @@ import Testing
                 let account = try await Self.makeAccount(stack, "some-\(role)", role)
                 await #expect(throws: Problem.forbidden) { try await service.create(Self.order(), by: account, caller: Self.caller) }
                 let page = try await service.page(PageRequest(limit: 10, position: .page(1)), for: account)
-                #expect(page.keys.isEmpty && page.total == 0)
+                #expect(page.rows.isEmpty && page.total == .init(0))
                 await #expect(throws: Problem.notFound("service key")) {
                     try await service.revoke(key.id, by: account, caller: Self.caller)
                 }
@@ -123,13 +123,13 @@ import Testing
             var (names, position): ([String], PageRequest.Position?) = ([], .page(1))
             while let wanted = position {
                 let page = try await service.page(PageRequest(limit: 3, position: wanted), for: admin)
-                names += page.keys.map(\.name)
-                #expect(page.total == 7)
+                names += page.rows.map(\.name)
+                #expect(page.total == .init(7))
                 position = page.next.map { .after($0) }
             }
             #expect(names == (0..<7).reversed().map { "key \($0)" })
             #expect(
-                try await service.page(PageRequest(limit: 3, position: .page(2)), for: admin).keys.map(\.name) == [
+                try await service.page(PageRequest(limit: 3, position: .page(2)), for: admin).rows.map(\.name) == [
                     "key 3", "key 2", "key 1",
                 ])
             let foreign = Cursor(order: 9, value: .integer(0), id: .now)
