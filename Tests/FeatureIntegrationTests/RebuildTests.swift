@@ -60,17 +60,40 @@ extension Stack {
     }
 
     func mismatches() async throws -> [BeatMismatch] {
-        let found = Mutex<[BeatMismatch]>([])
-        try await BeatVerifier(postgres: postgresAccess, mongo: mongoAccess).run { mismatch throws(Problem) in
-            found.withLock { $0.append(mismatch) }
-        }
-        return found.withLock { $0 }
+        var found: [BeatMismatch] = []
+        try await BeatVerifier(postgres: postgresAccess, mongo: mongoAccess).run { mismatch throws(Problem) in found.append(mismatch) }
+        return found
     }
 }
 
 /// The search index is built anew while everything else goes on.
 @Suite("Rebuilding the search index", .timeLimit(.minutes(5)))
 struct RebuildTests {
+    /// What the writers and readers of a test have seen, and whether they are to end.
+    private final class Board: Sendable {
+        struct Seen: Sendable {
+            var complaints: [String] = []
+            var lists = 0
+            var writes = 0
+            var isOver = false
+        }
+
+        private let state = Mutex(Seen())
+
+        var seen: Seen { state.withLock { $0 } }
+        var isOver: Bool { state.withLock { $0.isOver } }
+
+        func end() { state.withLock { $0.isOver = true } }
+
+        func note(_ complaints: [String] = [], lists: Int = 0, writes: Int = 0) {
+            state.withLock { seen in
+                seen.complaints += complaints
+                seen.lists += lists
+                seen.writes += writes
+            }
+        }
+    }
+
     @Test("While it is rebuilt again and again under writes, every list is whole, shows nothing hidden, and has what was delivered last")
     func underWrites() async throws {
         try await Stack.use { stack in
@@ -79,9 +102,7 @@ struct RebuildTests {
             let moving = Array(catalogue.published.suffix(24))
             let hidden = Set(catalogue.drafts)
             let relays = [stack.relay(), stack.relay()]
-            let isOver = Atomic(false)
-            let complaints = Mutex<[String]>([])
-            let counts = Mutex<(lists: Int, writes: Int)>((0, 0))
+            let board = Board()
             let rebuild = try stack.rebuild()
             let service = stack.service()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -89,28 +110,26 @@ struct RebuildTests {
                 for part in 0..<4 {
                     group.addTask {
                         var round = 0
-                        while !isOver.load(ordering: .acquiring) {
+                        while !board.isOver {
                             let beat = moving[part * 6 + round % 6]
                             let isPublished = round / 6 % 2 == 1
                             let problems = try await Self.write(beat, round, isPublished: isPublished, stack, relays[part % 2])
-                            complaints.withLock { $0 += problems }
-                            counts.withLock { $0.writes += 1 }
+                            board.note(problems, writes: 1)
                             round += 1
                         }
                     }
                 }
                 for _ in 0..<2 {
                     group.addTask {
-                        while !isOver.load(ordering: .acquiring) {
+                        while !board.isOver {
                             let problems = try await Self.look(service, atLeast: steady, hidden)
-                            complaints.withLock { $0 += problems }
-                            counts.withLock { $0.lists += 1 }
+                            board.note(problems, lists: 1)
                         }
                     }
                 }
                 group.addTask {
                     defer {
-                        isOver.store(true, ordering: .releasing)
+                        board.end()
                         for relay in relays { relay.stop() }
                     }
                     for _ in 0..<5 {
@@ -120,9 +139,9 @@ struct RebuildTests {
                 }
                 try await group.waitForAll()
             }
-            let (lists, writes) = counts.withLock { $0 }
-            #expect(complaints.withLock { $0 } == [], "\(lists) lists, \(writes) writes")
-            #expect(lists > 10 && writes > 20, "\(lists) lists, \(writes) writes")
+            let seen = board.seen
+            #expect(seen.complaints == [], "\(seen.lists) lists, \(seen.writes) writes")
+            #expect(seen.lists > 10 && seen.writes > 20, "\(seen.lists) lists, \(seen.writes) writes")
             try await stack.relay().drain(within: .seconds(20))
             try await stack.owner.run("UPDATE beats SET updated_at = now() - interval '1 minute'")
             #expect(try await stack.mismatches() == [])
@@ -208,14 +227,14 @@ struct RebuildTests {
             _ = try await stack.makeCatalogue(published: 2, drafts: 0)
             let before = try await Self.shape("search_index", stack)
             #expect(before.count > 15)
-            let checked = Atomic(0)
+            let board = Board()
             try await stack.owner.run("UPDATE beats SET title = 'Anew', version = version + 1")
             let rebuild = try stack.rebuild { name throws(Problem) in
                 let shape = try? await Self.shape(name, stack)
-                if shape == before, (try? await stack.mongoCount(name)) == 0 { checked.store(1, ordering: .releasing) }
+                if shape == before, (try? await stack.mongoCount(name)) == 0 { board.note(lists: 1) }
             }
             #expect(try await rebuild.run() == 2)
-            #expect(checked.load(ordering: .acquiring) == 1)
+            #expect(board.seen.lists == 1)
             #expect(try await Self.shape("search_index", stack) == before)
             #expect(try await stack.mongoCount("search_index", ["title": "Anew", "v": 2]) == 2)
         }
