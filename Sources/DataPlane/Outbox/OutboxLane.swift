@@ -19,12 +19,15 @@ public struct OutboxLane: Sendable {
     var pace: Duration
     /// The wait of a relay whose store does not answer.
     var outage: Duration
+    /// Whether a delivery that happens twice is harmless. What a relay notes of it then need neither be on the disk nor on a standby
+    /// before it goes on: should it be lost, the row is delivered once more.
+    var mayRepeat: Bool
 
     /// Copies of what Postgres owns, and caches: whatever is no mail. Eight attempts take about a minute.
     public static let copies = OutboxLane(
         condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(30), attempts: 8, firstWait: .milliseconds(250),
         longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200),
-        pace: .milliseconds(25), outage: .seconds(1))
+        pace: .milliseconds(20), outage: .seconds(1), mayRepeat: true)
 
     /// The same lane with another lease.
     public func leased(for lease: Duration) -> OutboxLane {
@@ -38,5 +41,5 @@ public struct OutboxLane: Sendable {
     public static let mails = OutboxLane(
         condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(150), attempts: 30, firstWait: .seconds(5),
         longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), pace: .zero,
-        outage: .seconds(5))
+        outage: .seconds(5), mayRepeat: false)
 }
