@@ -35,7 +35,7 @@ struct IdempotencyTests {
 
         func post(
             _ path: String = "/api/beats", key: String = "key", by bearer: String? = nil, ifMatch: String? = nil,
-            _ body: String? = IdempotencyTests.beat
+            body: String? = IdempotencyTests.beat
         ) async throws -> RunningGateway.Answer {
             var fields = ["Idempotency-Key": key]
             if let ifMatch { fields["If-Match"] = ifMatch }
@@ -102,7 +102,7 @@ struct IdempotencyTests {
         try await Scene.use { scene in
             let id = try Self.id(try await scene.post())
             for answer in [
-                try await scene.post(#"{"title":"Winter"}"#), try await scene.post("/api/beats/\(id)/archive", nil),
+                try await scene.post(body: #"{"title":"Winter"}"#), try await scene.post("/api/beats/\(id)/archive", body: nil),
                 try await scene.post("/api/beats?a=b"),
             ] {
                 #expect(answer.status == 422 && answer.code == "idempotency_key_reused")
@@ -117,7 +117,7 @@ struct IdempotencyTests {
             let (ada, bob) = (try await scene.post(), try await scene.post(by: scene.bob))
             #expect(ada.status == 201 && bob.status == 201 && !Self.isReplayed(bob))
             #expect(try Self.id(ada) != Self.id(bob))
-            #expect(try await scene.post(#"{"title":"Winter"}"#).status == 422)
+            #expect(try await scene.post(body: #"{"title":"Winter"}"#).status == 422)
             #expect(try await scene.post(by: scene.bob).body == bob.body)
         }
     }
@@ -125,7 +125,7 @@ struct IdempotencyTests {
     @Test("A request that is refused leaves no trace: put right, it is carried out under the same key")
     func refused() async throws {
         try await Scene.use { scene in
-            let wrong = try await scene.post(#"{"title":""}"#)
+            let wrong = try await scene.post(body: #"{"title":""}"#)
             #expect(wrong.status == 400)
             #expect(try await scene.stack.count("idempotency_keys") == 0)
             #expect(try await scene.post().status == 201)
@@ -143,7 +143,7 @@ struct IdempotencyTests {
             try await scene.unsettle(secondsLeft: 30)
             let taken = try await scene.post()
             #expect(taken.status == 409 && taken.code == "idempotency_key_in_use" && taken.fields.first(name: "Retry-After") == "2")
-            #expect(try await scene.post(#"{"title":"Winter"}"#).status == 422)
+            #expect(try await scene.post(body: #"{"title":"Winter"}"#).status == 422)
             try await scene.unsettle()
             let resumed = try await scene.post()
             #expect(resumed.status == 201 && !Self.isReplayed(resumed))
@@ -184,7 +184,7 @@ struct IdempotencyTests {
     @Test("What a request that is resumed finds done already is its own doing")
     func resumed() async throws {
         try await Scene.use { scene in
-            let made = try await scene.post(key: "beat", #"{"title":"Summer Vibes","licenseTypes":{"basic":10.00}}"#)
+            let made = try await scene.post(key: "beat", body: #"{"title":"Summer Vibes","licenseTypes":{"basic":10.00}}"#)
             let path = "/api/beats/\(try Self.id(made))"
             let version = try #require(made.fields.first(name: "ETag"))
             let bob = try #require(try await scene.stack.texts("SELECT id::text FROM users WHERE username = 'bob'").first)
@@ -198,12 +198,12 @@ struct IdempotencyTests {
             ]
             for request in requests {
                 try await scene.stack.owner.run("TRUNCATE idempotency_keys")
-                let first = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, request.body)
+                let first = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, body: request.body)
                 #expect((200...201).contains(first.status), "\(request.path): \(first.body)")
                 try await scene.unsettle()
-                let resumed = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, request.body)
+                let resumed = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, body: request.body)
                 #expect(resumed.status == first.status && !Self.isReplayed(resumed), "\(request.path): \(resumed.body)")
-                let replayed = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, request.body)
+                let replayed = try await scene.post(request.path, by: request.by, ifMatch: request.ifMatch, body: request.body)
                 #expect(replayed.body == resumed.body && Self.isReplayed(replayed), "\(request.path): \(replayed.body)")
             }
         }
@@ -216,7 +216,7 @@ struct IdempotencyTests {
         try await Scene.use { scene in
             let first = try Self.id(try await scene.post())
             try await scene.stack.owner.run("UPDATE idempotency_keys SET expires_at = now()")
-            let second = try await scene.post(#"{"title":"Winter"}"#)
+            let second = try await scene.post(body: #"{"title":"Winter"}"#)
             #expect(second.status == 201)
             #expect(try Self.id(second) != first)
             for key in 0..<5 { _ = try await scene.post(key: "old-\(key)") }
