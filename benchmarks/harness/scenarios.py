@@ -100,19 +100,20 @@ class Run:
         carried = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in ("date", "content-length", "connection")]
         return self.start("bare route", [str(self.directory / "benchbare"), "{port}", str(file), *carried])
 
-    def interleave(self, contenders):
+    def interleave(self, contenders, times=None):
         """Rounds in turn, A B C A B C, after a warm-up of each; the medians with the most memory seen. `contenders`: name ->
-        (server or None, function of seconds)."""
+        (server or None, function of seconds). `times`: rounds, and the seconds of each and of a warm-up, where not the usual ones."""
+        count, seconds, warm_up = times or (self.rounds, self.seconds, self.warm_up)
         for server, measure in contenders.values():
-            measure(self.warm_up)
+            measure(warm_up)
         rounds, memory = {name: [] for name in contenders}, dict.fromkeys(contenders, 0.0)
-        for _ in range(self.rounds):
+        for _ in range(count):
             for name, (server, measure) in contenders.items():
                 if server is None:
-                    rounds[name].append(measure(self.seconds))
+                    rounds[name].append(measure(seconds))
                     continue
                 with PeakMemory(server) as peak:
-                    rounds[name].append(measure(self.seconds))
+                    rounds[name].append(measure(seconds))
                 memory[name] = max(memory[name], peak.megabytes)
         return [(name, middle(rounds[name]) | {"memory": memory[name] or None}) for name in contenders]
 
