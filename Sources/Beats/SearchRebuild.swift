@@ -59,8 +59,9 @@ public struct SearchRebuild: Sendable {
         try await collections.dropAllNext()
         try await make(next)
         do throws(Problem) {
-            let identity = try await collections.identity(of: next)
-            guard try await registry.register(next, lease) else { throw Self.takenOver }
+            guard let identity = try await collections.identity(of: next), try await registry.register(next, lease) else {
+                throw Self.takenOver
+            }
             let count = try await fill(next, onProgress)
             try await collections.carryCounters(to: next)
             crash(at: .rebuildBeforeSwap)

@@ -24,13 +24,11 @@ struct SearchRebuildCollections: Sendable {
         }
     }
 
-    /// MongoDB's own id of a collection: another one that is made under its name later has another.
-    func identity(of collection: String) async throws(Problem) -> UInt128 {
-        let found = try await mongo.result(within: timeout) { session in
+    /// MongoDB's own id of a collection: another one that is made under its name later has another. Nil where there is none.
+    func identity(of collection: String) async throws(Problem) -> UInt128? {
+        try await mongo.result(within: timeout) { session in
             try Self.list(["name": .string(collection)], session).first?.identity
         }
-        guard let found else { throw .unavailable(.mongo) }
-        return found
     }
 
     /// Copies rows as they are, those that are not there already: of beats whose new ones MongoDB refuses.

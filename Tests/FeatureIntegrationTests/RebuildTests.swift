@@ -105,8 +105,9 @@ struct RebuildTests {
             let board = Board()
             let rebuild = try stack.rebuild()
             let service = stack.service()
+            let delivering = relays.map { relay in Task { await relay.run() } }
+            defer { for relay in relays { relay.stop() } }
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for relay in relays { group.addTask { await relay.run() } }
                 for part in 0..<4 {
                     group.addTask {
                         var round = 0
@@ -128,10 +129,7 @@ struct RebuildTests {
                     }
                 }
                 group.addTask {
-                    defer {
-                        board.end()
-                        for relay in relays { relay.stop() }
-                    }
+                    defer { board.end() }
                     for _ in 0..<5 {
                         let count = try await rebuild.run()
                         #expect(count == Int64(steady + 24 + 60))
@@ -139,6 +137,8 @@ struct RebuildTests {
                 }
                 try await group.waitForAll()
             }
+            for relay in relays { relay.stop() }
+            for task in delivering { await task.value }
             let seen = board.seen
             #expect(seen.complaints == [], "\(seen.lists) lists, \(seen.writes) writes")
             #expect(seen.lists > 10 && seen.writes > 20, "\(seen.lists) lists, \(seen.writes) writes")
@@ -328,7 +328,7 @@ struct RebuildTests {
             // A late delivery has made a collection of the same name.
             let collections = SearchRebuildCollections(mongo: stack.mongoAccess)
             try await stack.mongo.run(deadline: Stack.soon) { try $0.bulkWrite("search_index_next_a", [.insertOne(["_id": 1])]) }
-            let identity = try await collections.identity(of: "search_index_next_a")
+            let identity = try #require(try await collections.identity(of: "search_index_next_a"))
             try await collections.dropAllNext()
             try await stack.mongo.run(deadline: Stack.soon) { try $0.bulkWrite("search_index_next_a", [.insertOne(["_id": 2])]) }
             #expect(await problem { () throws(Problem) in try await collections.exchange("search_index_next_a", identity) } != nil)

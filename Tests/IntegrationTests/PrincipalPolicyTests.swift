@@ -43,7 +43,8 @@ struct PrincipalPolicyTests {
                 (
                     PolicyRows.asAda,
                     Set(try await PolicyRows.tables(gateway)).subtracting(Self.secrets).subtracting([
-                        "audit_log", "audit_chain", "audit_unsealed", "held_usernames", "index_rebuilds", "leases", "ledger_transactions",
+                        "audit_log", "audit_chain", "audit_unsealed", "cache_generation", "held_usernames", "index_rebuilds", "leases",
+                        "ledger_transactions",
                         "outbox",
                         "schema_migrations", "service_keys", "verifications", "webhook_events",
                     ])
