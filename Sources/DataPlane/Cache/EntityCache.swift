@@ -53,7 +53,8 @@ public final class EntityCache: Sendable {
         public var localLifetime: Duration
         /// What one call of Redis may cost a request.
         public var sharedDeadline: Duration
-        /// How long a body may be served after a newer version was announced, by whoever has not heard of it.
+        /// How long a body may be served after a newer version was announced, by whoever has not heard of it; and how long Redis may
+        /// take to be told.
         public var patience: Duration
 
         public init(
@@ -111,7 +112,7 @@ public final class EntityCache: Sendable {
         self.observer = observer
         self.onAnnouncement = onAnnouncement
         generations = CacheGenerationStore(postgres: postgres)
-        shared = redis.map { SharedTier(redis: $0, deadline: limits.sharedDeadline, observer: observer) }
+        shared = redis.map { SharedTier(redis: $0, deadline: limits.sharedDeadline, announceDeadline: limits.patience, observer: observer) }
         state = Mutex(State(local: LocalTier(capacity: limits.localBytes), trust: CacheTrust(patience: limits.patience)))
     }
 

@@ -15,6 +15,8 @@ struct SharedTier: Sendable {
 
     let redis: RedisClient
     let deadline: Duration
+    /// What an announcement may take: a server that takes longer is passed over.
+    let announceDeadline: Duration
     let observer: any Observer
 
     /// What looking under one key found.
@@ -138,14 +140,11 @@ struct SharedTier: Sendable {
         return 1
         """)
     private static let dropBatch = 100
-    /// Everybody may believe the old for as long as nobody has said otherwise; a server that takes longer is passed over.
-    private static let announceDeadline = Duration.milliseconds(250)
-
     /// Makes every older body unreadable and every older fill refused, in all gateways. Throws where Redis did not say that it is so.
     func drop(
         _ announcements: [Announcement], representations: [Representation], generation: Int64
     ) async throws(RedisError) {
-        let deadline = ContinuousClock.now + Self.announceDeadline
+        let deadline = ContinuousClock.now + announceDeadline
         for (kind, announcements) in Dictionary(grouping: announcements, by: \.kind) {
             let representations = representations.filter { $0.kind == kind }
             guard !representations.isEmpty else { continue }
