@@ -248,28 +248,115 @@ private struct Row {
         }
     }
 
+    /// While somebody walks through each order that there is, page by page, rows come and go before and behind him, the very one that his
+    /// cursor names among them.
     @Test func rowsThatComeAndGoNeverMakeACursorRepeatOrSkipOthers() async throws {
         try await Self.withCatalogue { stack, rows, random in
             let store = BeatSearchStore(mongo: MongoAccess(stack.mongo, observer: stack.recorder), timeout: .seconds(20))
-            var request = BeatListRequest()
-            (request.sort, request.order) = (.title, .ascending)
-            request.page = PageRequest(limit: 20, position: .page(1))
-            let expected = rows.sorted { Row.precedes($0, $1, .title, .ascending) }.map(\.id)
-            var (seen, gone): ([EntityID], Set<EntityID>) = ([], [])
-            while true {
-                let page = try await store.page(try BeatPlanner.plan(request))
-                seen += page.ids
-                guard let next = page.next else { break }
-                // The row that the cursor names disappears, and so does one that is still to come.
-                let coming = expected.filter { !seen.contains($0) && !gone.contains($0) }
-                let victims = [try #require(page.ids.last)] + (coming.isEmpty ? [] : [random.element(of: coming)])
-                gone.formUnion(victims)
-                for victim in victims { try await stack.change(victim, "status = 'draft'") }
-                try await stack.relay().drain(within: .seconds(20))
-                request.page = PageRequest(limit: 20, position: .after(next))
+            var stable = rows
+            var number = 0
+            for sort in BeatSort.allCases {
+                for order in SortOrder.allCases {
+                    var request = BeatListRequest()
+                    (request.sort, request.order) = (sort, order)
+                    request.page = PageRequest(limit: random.element(of: [7, 20, 45]), position: .page(1))
+                    if sort == .relevance { request.filter.words = SearchWords.words(random.element(of: GeneratedCatalogue.words)) }
+                    var (seen, gone): ([EntityID], Set<EntityID>) = ([], [])
+                    while true {
+                        let page = try await store.page(try BeatPlanner.plan(request))
+                        seen += page.ids
+                        guard let next = page.next else { break }
+                        number += 1
+                        let fresh = try await stack.makeBeat(number)
+                        if Int.random(in: 0..<3, using: &random) == 0 {
+                            // The row that the cursor names disappears, or one that was seen, or one that is still to come.
+                            let named = try #require(page.ids.last)
+                            let victim = random.element(of: [named, random.element(of: seen), random.element(of: stable).id])
+                            if gone.insert(victim).inserted { try await stack.change(victim, "status = 'draft'") }
+                        }
+                        try await stack.relay().drain(within: .seconds(20))
+                        if Bool.random(using: &random) {
+                            let update: BSONDocument = ["$set": ["popularity": .double(Double.random(in: 0...1000, using: &random))]]
+                            _ = try await stack.mongo.run(deadline: Stack.soon) { session in
+                                try session.bulkWrite("search_index", [.updateOne(filter: ["_id": .uuid(fresh.rawValue)], update: update)])
+                            }
+                        }
+                        request.page = PageRequest(limit: request.page.limit, position: .after(try #require(Cursor(next.description))))
+                        try #require(seen.count < 3000)
+                    }
+                    stable.removeAll { gone.contains($0.id) }
+                    let said: Comment = "\(random) \(sort) \(order)"
+                    #expect(Set(seen).count == seen.count, said)
+                    let wanted = stable.filter { $0.fulfils(request.filter) }
+                    let isStable = Set(wanted.map(\.id))
+                    if sort == .relevance {
+                        #expect(isStable.isSubset(of: seen), said)
+                    } else {
+                        let expected = wanted.sorted { Row.precedes($0, $1, sort, order) }.map(\.id)
+                        #expect(seen.filter { isStable.contains($0) } == expected, said)
+                    }
+                }
             }
-            #expect(Set(seen).count == seen.count, "\(random)")
-            #expect(seen.filter { !gone.contains($0) } == expected.filter { !gone.contains($0) }, "\(random)")
         }
+    }
+
+    /// The same of the list that Postgres keeps in order: what an account made.
+    @Test func beatsThatAnAccountMakesAndLosesMeanwhileMakeItsOwnListRepeatOrSkipNone() async throws {
+        try await Stack.use { stack in
+            var random = SeededGenerator()
+            let first = try await stack.makeBeat(0)
+            let owner = EntityID(try #require(try await stack.texts("SELECT creator_id::text FROM beats WHERE id = '\(first)'").first))
+            let account = Account(
+                id: try #require(owner), sessionID: nil, roles: [.user, .creator], isVerified: true, hasSecondFactor: false)
+            func make() async throws -> EntityID {
+                let id = EntityID(rawValue: UInt128.random(in: .min ... .max, using: &random))
+                // Few different times, so that ids decide.
+                let age = Int.random(in: 0..<12, using: &random)
+                try await stack.owner.run(
+                    """
+                    INSERT INTO beats (id, creator_id, title, created_at)
+                    VALUES ('\(id)', '\(account.id)', 'Draft', timestamptz '2026-01-01' - \(age) * interval '1 second')
+                    """)
+                return id
+            }
+            for _ in 0..<60 { _ = try await make() }
+            let service = stack.service()
+            for status in [nil, BeatStatus.draft] {
+                let condition = status.map { "status = '\($0.rawValue)'" } ?? "true"
+                func all() async throws -> [EntityID] {
+                    try await stack.texts(
+                        """
+                        SELECT id::text FROM beats WHERE creator_id = '\(account.id)' AND deleted_at IS NULL AND \(condition)
+                        ORDER BY created_at DESC, id DESC
+                        """
+                    ).compactMap { EntityID($0) }
+                }
+                var (seen, gone, added): ([EntityID], Set<EntityID>, Set<EntityID>) = ([], [], [])
+                let before = try await all()
+                var page = PageRequest(limit: random.element(of: [3, 7, 16]), position: .page(1))
+                while true {
+                    let list = try await service.own(page, status, by: account)
+                    let ids = try list.beats.map { try Self.id(of: $0) }
+                    seen += ids
+                    guard let next = list.next else { break }
+                    added.insert(try await make())
+                    let victim = random.element(of: [ids[ids.count - 1], random.element(of: before)])
+                    if gone.insert(victim).inserted {
+                        try await stack.owner.run("UPDATE beats SET status = 'archived', deleted_at = now() WHERE id = '\(victim)'")
+                    }
+                    page = PageRequest(limit: page.limit, position: .after(try #require(Cursor(next.description))))
+                    try #require(seen.count < 1000)
+                }
+                #expect(Set(seen).count == seen.count, "\(random)")
+                #expect(
+                    seen.filter { !gone.contains($0) && !added.contains($0) } == before.filter { !gone.contains($0) }, "\(random)")
+            }
+        }
+    }
+
+    private static func id(of lookup: Lookup) throws -> EntityID {
+        let bytes = try #require(lookup.body.bytes)
+        let read = try JSONSerialization.jsonObject(with: Data(bytes.readableBytesView)) as? [String: Any]
+        return try #require((read?["id"] as? String).flatMap { EntityID($0) })
     }
 }
