@@ -25,6 +25,8 @@ class Book:
         self.creations, self.twins = {}, []
         # When its deletion was acknowledged.
         self.deleted = {}
+        # What its owner was told that there is none of.
+        self.gone = set()
         # What writers know of their beats: the item of the newest version that they were shown.
         self.newest = {}
         self.writes, self.reads = Counter(), Counter()
@@ -41,6 +43,7 @@ class Book:
             self.twins.append((write.token, beat, self.creations[write.token]))
         if write.kind == "delete" and write.outcome == ACKNOWLEDGED:
             self.deleted.setdefault(beat, write.ended)
+            self.gone.add(beat)
 
     def _beat(self, beat, owner):
         if beat not in self.beats:
@@ -77,9 +80,11 @@ class Book:
         if beat in self.beats:
             self.beats[beat].reads.append(read)
             self.reads["none there"] += 1
+            if read.is_owner:
+                self.gone.add(beat)
 
     def listed(self, items, make_read, owners=None, owner=None):
-        """A whole list of those owners' beats (nil: everybody's): what it shows, and what it leaves out."""
+        """A list: what it shows, and what it leaves out, of the owners (None: all) whose beats it has to have."""
         for item in items:
             self.saw(item, make_read(), owner)
         shown, began = {item["id"] for item in items}, make_read().began
@@ -89,11 +94,8 @@ class Book:
                 self.missed(beat, make_read())
 
     def own(self, owner):
-        """What the owner may go on with, the oldest first: not what it has deleted, or tried to."""
-        return [
-            beat for beat, whose in self.owners.items()
-            if whose == owner and beat in self.newest and all(write.kind != "delete" for write in self.beats[beat].writes)
-        ]
+        """What the owner may go on with, the oldest first: not what is deleted."""
+        return [beat for beat, whose in self.owners.items() if whose == owner and beat in self.newest and beat not in self.gone]
 
 
 class Stalls:

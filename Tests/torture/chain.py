@@ -55,7 +55,7 @@ def slots(beat, shown_before):
         if write.kind == "create":
             low = high = 1
         elif write.if_match is not None:
-            low = high = write.if_match + 1
+            low, high = max(low, write.if_match + 1), write.if_match + 1
         if write.version is not None:
             high = min(high, write.version)
         if write.token in recorded and write.kind in CONTENT:
@@ -65,6 +65,9 @@ def slots(beat, shown_before):
             # What it is already changes nothing, and is acknowledged all the same.
             needed = False
         result.append(Slot(write, low, high, needed))
+        if write.kind in MOVES and write.is_again and write.if_match is None:
+            # Whose gateway died is carried out anew, which shows if somebody else has moved the beat back meanwhile.
+            result.append(Slot(write, low, high, False))
     return result
 
 
@@ -89,7 +92,7 @@ class Search:
             self.by_low.setdefault(slot.low, []).append(index)
         # Which write, and what the beat is after it, for each version so far.
         self.path = []
-        # Where there is no way on: the version, the state before it, and the writes that are used but could stand later, too.
+        # Where there is no way on: the version, the state before it, and the writes that are used where that matters.
         self.dead = set()
 
     def run(self):
@@ -109,7 +112,7 @@ class Search:
                     self.path.pop()
                 continue
             index, following = option
-            left = frozenset(one for one in used | {index} if self.places[one].high > version)
+            left = frozenset(one for one in used | {index} if self.matters(one, version))
             if (version + 1, following, left) in self.dead:
                 continue
             deepest = max(deepest, version + 1)
@@ -120,6 +123,11 @@ class Search:
                 self.path.append(option)
                 return [after for _, after in self.path], [self.places[one].write for one, _ in self.path]
         raise NoChain(f"nothing that was written can have made version {deepest} of {self.top}")
+
+    def matters(self, index, version):
+        """Whether it makes a difference later that a write is used up: it could still be used, or somebody was told of its effect."""
+        slot = self.places[index]
+        return slot.high > version or slot.write.kind in MOVES and slot.write.outcome == ACKNOWLEDGED
 
     def frame(self, version, state, used, opened):
         """What may be tried at a version: the state before, what is used up, what could stand there, and the choices among that."""
@@ -132,8 +140,8 @@ class Search:
         if len(due) > 1:
             return []
         legal = []
-        # Needed ones first, the most urgent before the others.
-        for index in due or sorted(opened, key=lambda one: (not self.places[one].needed, self.places[one].high)):
+        # Acknowledged ones first, the most urgent before the others.
+        for index in due or sorted(opened, key=lambda one: (self.places[one].write.outcome != ACKNOWLEDGED, self.places[one].high)):
             write = self.places[index].write
             following = after(state, write)
             is_idle = write.kind in MOVES and following.status == state.status
@@ -148,15 +156,19 @@ class Search:
 
 def missed(places, path, top):
     """A needed write that stands nowhere, or a move that was acknowledged and had no effect that anybody could have wanted."""
-    used = {index for index, _ in path}
+    used = {places[index].write.token for index, _ in path}
     statuses = [None] + [state.status for _, state in path]
-    for index, slot in enumerate(places):
-        if index in used:
+    for slot in places:
+        write = slot.write
+        if write.token in used:
             continue
         if slot.needed:
-            return slot.write
-        if slot.write.kind in MOVES and slot.write.outcome == ACKNOWLEDGED:
-            window = statuses[max(1, min(slot.low, top + 1) - 1) : int(min(slot.high, top)) + 1]
-            if MOVES[slot.write.kind] not in window:
-                return slot.write
+            return write
+        if write.kind in MOVES and write.outcome == ACKNOWLEDGED:
+            # What was sent again is acknowledged where it finds done what it asked for.
+            last = slot.high if write.if_match is None else write.if_match
+            if write.is_again and write.version:
+                last = write.version
+            if MOVES[write.kind] not in statuses[max(1, min(slot.low, top + 1) - 1) : int(min(last, top)) + 1]:
+                return write
     return None

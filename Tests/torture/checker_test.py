@@ -80,6 +80,17 @@ class GoodHistories(unittest.TestCase):
         story.beat.reads = [read for read in story.beat.reads if read.title != "b"]
         self.assertEqual(story.read().ends().kinds(), [])
 
+    def test_a_move_that_was_sent_again_may_be_made_again_or_find_done_what_it_asked_for(self):
+        story = published().wrote("unpublish", "first").wrote("publish").wrote("unpublish", "second")
+        first, second = (story.beat.writes[index] for index in (2, 4))
+        second.began, second.is_again = first.began, True
+        story.beat.writes.remove(first)
+        self.assertEqual(story.ends().kinds(), [])
+        story = published().wrote("unpublish", "first").wrote("unpublish", "second", took_effect=False, if_match=2)
+        self.assertEqual(story.kinds(), ["lost"])
+        story.beat.writes[-1].is_again = True
+        self.assertEqual(story.ends().kinds(), [])
+
     def test_a_deleted_beat_is_gone(self):
         self.assertEqual(published().wrote("delete").missing().missing("final", is_owner=True).kinds(), [])
 

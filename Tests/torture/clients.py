@@ -229,9 +229,9 @@ class Writer(Account):
                 await asyncio.sleep(self.keys.PAUSE)
                 where = self.somewhere()
                 answer, _, ended = await self.ask(where, method, path, fields, body)
-        write = Write(token, kind, began, ended, UNKNOWN, if_match, None, self.name, answer.status if answer else 0)
+        write = Write(token, kind, began, ended, UNKNOWN, if_match, None, self.name, answer.status if answer else 0, is_again)
         if not self.keys.is_open(answer):
-            self.judge(write, answer, is_again)
+            self.judge(write, answer)
         item = answer.json if write.outcome == ACKNOWLEDGED and kind != "delete" else None
         if item:
             write.version, beat = item["version"], item["id"]
@@ -245,12 +245,12 @@ class Writer(Account):
             self.book.missed(beat, read)
         return beat
 
-    def judge(self, write, answer, is_again):
+    def judge(self, write, answer):
         if answer.status in (200, 201, 204):
             write.outcome = ACKNOWLEDGED
         elif answer.status in (409, 412):
             # What was sent again may have been carried out at the first time, and be refused because of that.
-            write.outcome = UNKNOWN if is_again else REFUSED
+            write.outcome = UNKNOWN if write.is_again else REFUSED
         elif answer.status != 404:
             # 404 is also what a write is answered that was overtaken by a deletion after its commit.
             raise Unexpected(f"{write}: {answer.status} {answer.body.decode()}")
@@ -300,7 +300,8 @@ class Reader(Client):
             return
         if answer.status != 200:
             raise Unexpected(f"{path}: {answer.status} {answer.body.decode()}")
-        self.book.listed(answer.json["items"], lambda: read_of(self.name, where, how, began, ended), owners)
+        is_whole = answer.json["page"]["next"] is None
+        self.book.listed(answer.json["items"], lambda: read_of(self.name, where, how, began, ended), owners if is_whole else set())
 
 
 def path_of(beat):

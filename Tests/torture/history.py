@@ -26,6 +26,8 @@ class Write:
     version: int | None = None
     client: str = ""
     status: int = 0
+    # Whether it was sent again under its key.
+    is_again: bool = False
 
 
 @dataclass(slots=True)
