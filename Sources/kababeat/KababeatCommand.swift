@@ -26,8 +26,7 @@ struct KababeatCommand: AsyncParsableCommand {
         abstract: "One HTTP API over PostgreSQL, MongoDB and Redis, for music marketplaces.",
         discussion: "Settings come from flags, from KABABEAT_... in the environment, and from --settings FILE, in this order.",
         subcommands: [
-            ServeCommand.self, MigrateCommand.self, ImportCommand.self, VerifyCommand.self, RebuildCommand.self, AdminCommand.self, AuditCommand.self,
-            KeysCommand.self,
-            ServiceKeyCommand.self, ConfigCommand.self,
+            ServeCommand.self, MigrateCommand.self, ImportCommand.self, VerifyCommand.self, RebuildCommand.self, AdminCommand.self,
+            AuditCommand.self, KeysCommand.self, ServiceKeyCommand.self, ConfigCommand.self,
         ] + (CrashPoint.variable == nil ? [] : [CrashPointsCommand.self]))
 }

@@ -150,7 +150,9 @@ def registration(trial):
     login(name)
     call("GET", f"/api/users/{name}").expect(200)
     trial.world.letter(name)
-    return "complete; one account, one mail, one entry in the audit log" if is_made else "undone; the same registration is taken afterwards, with one mail"
+    if is_made:
+        return "complete; one account, one mail, one entry in the audit log"
+    return "undone; the same registration is taken afterwards, with one mail"
 
 
 @check("mailBeforeSending", "mailAfterSending", "mailAfterMarking")

@@ -1,5 +1,6 @@
 """The gateway as something that is killed: started with a crash point armed, seen to die of it, and started again."""
 
+import atexit
 import http.client
 import json
 import os
@@ -43,6 +44,8 @@ class Gateway:
         with open(LOG, "wb") as log:
             environment = armed(point, passage) if point else os.environ
             self.process = subprocess.Popen([BINARY, "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        # Whatever becomes of the check, no gateway is left behind.
+        atexit.register(self.end)
         until(self._is_ready, "the gateway answers")
 
     def _is_ready(self):
