@@ -10,7 +10,7 @@ import Testing
 
 /// What it means everywhere when a beat's standing changes, seen on another instance than the one that changed it.
 @Suite("A beat that is taken back", .timeLimit(.minutes(3)))
-struct StandingTests {
+struct BeatStandingTests {
     /// Two whole gateways over the same stores, a creator and an admin.
     private struct Scene {
         let writer: RunningGateway
