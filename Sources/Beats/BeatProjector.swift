@@ -101,7 +101,8 @@ public struct BeatProjector: Projector {
             ids.append(id.rawValue)
             versions.append(version)
         }
-        _ = try await postgres.rows(Self.unstage, [.uuids(ids), .int64s(versions)], as: .system, within: timeout)
+        // Lost with the server, it is done with the next delivery: what ends this one is written after it, and lost with it.
+        _ = try await postgres.rows(Self.unstage, [.uuids(ids), .int64s(versions)], as: .repeatable, within: timeout)
     }
 
     // MARK: MongoDB

@@ -9,6 +9,8 @@ extension PostgresSettings {
     public static let authenticator = PostgresSettings(.authenticator)
     /// The gateway's own work: import, relay, verification. Never for a request.
     public static let system = PostgresSettings(.system)
+    /// As `system`, for what may be lost with the server because it is then done once more: COMMIT waits for no disk and no standby.
+    public static let repeatable = PostgresSettings(.system, with: [("synchronous_commit", "off")])
 
     /// `others` hold for the same transaction.
     public init(_ principal: Principal, with others: [(name: String, value: String)] = []) {

@@ -30,6 +30,8 @@ PASSWORD = "copper lantern 83"
 SLACK = 6.0
 # A delivery that began before there was a majority to acknowledge it gives up after so long, and is then put off.
 MAJORITY = 4.0
+# How long nothing can be acknowledged because the standby does not answer.
+STANDBY_AWAY = 3.0
 # A Postgres that is silent, and not just gone: 5 s until its connections are given up, 5 s for an attempt to open one in vain.
 SILENCE = 10.0
 
@@ -312,9 +314,9 @@ async def verify(failures, name):
         failures.add(f"{name}: kababeat verify finds nothing", output.decode()[-1000:])
 
 
-async def walk(load, failures, mongos, name, primary, limit, fault, afterwards=None):
+async def walk(load, failures, mongos, name, primary, limit, fault, afterwards=None, unharmed=()):
     """One case: the fault, the servers' own recovery, the gateway's, and then the state of both databases. `fault` returns once the
-    servers have recovered, and `limit` is what the gateway may take, from the fault on, besides."""
+    servers have recovered, and `limit` is what the gateway may take, from the fault on, besides. What is `unharmed` does not fail at all."""
     load.begin(name)
     began = time.monotonic()
     new = await fault()
@@ -324,7 +326,7 @@ async def walk(load, failures, mongos, name, primary, limit, fault, afterwards=N
     # Nothing that failed or was late: no time at all.
     times = {kind: load.fine_since.get(kind, float("inf")) - began if kind in load.last_failed else 0.0 for kind in KINDS}
     for kind, seconds in times.items():
-        if seconds > recovered + limit:
+        if seconds > recovered + limit or (seconds and kind in unharmed):
             failures.add(f"{name}: {kind} within {recovered:.1f} s + {limit:.1f} s", f"{seconds:.1f} s")
     if afterwards:
         await afterwards()
@@ -381,6 +383,17 @@ async def main():
     await walk(load, failures, mongos, "MongoDB: primary frozen", one, SLACK + MAJORITY, lambda: mongo_gone("freeze"), lambda: mongo_back("thaw"))
     await walk(load, failures, mongos, "MongoDB: primary stepped down", one, SLACK, stepped_down, mongos.whole)
     await walk(load, failures, mongos, "Postgres: primary restarted", one, SLACK, lambda: postgres(("restart", one), new=one))
+
+    async def standby_away():
+        await replica("freeze", two)
+        load.faulted()
+        await asyncio.sleep(STANDBY_AWAY)
+        await replica("thaw", two)
+        await asyncio.to_thread(sql, one, "INSERT INTO probe DEFAULT VALUES", "postgres")
+        return one
+
+    await walk(load, failures, mongos, "Postgres: standby frozen for 3 s", one, SLACK, standby_away,
+               unharmed=("answered",))
     await walk(load, failures, mongos, "Postgres: killed, standby promoted", one, SLACK,
                lambda: postgres(("kill", one), ("promote", two), new=two))
     # The old primary stands second in the list, and is a standby from here on.

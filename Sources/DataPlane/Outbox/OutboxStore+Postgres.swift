@@ -14,6 +14,8 @@ struct OutboxStore: Sendable {
     private let postgres: PostgresAccess
     private let lane: OutboxLane
     private let timeout = Duration.seconds(5)
+    /// What leases and their ends are written as.
+    private let notes: PostgresSettings
     let claim: PostgresStatement<OutboxRow>
     private let pending: PostgresStatement<Bool>
     private let waiting: PostgresStatement<Int64>
@@ -22,6 +24,7 @@ struct OutboxStore: Sendable {
     init(postgres: PostgresAccess, lane: OutboxLane) {
         self.postgres = postgres
         self.lane = lane
+        notes = lane.mayRepeat ? .repeatable : .system
         claim = PostgresStatement(
             """
             UPDATE outbox SET claim_token = $1, claimed_until = now() + $3::bigint * interval '1 millisecond'
@@ -50,7 +53,7 @@ struct OutboxStore: Sendable {
 
     /// Takes the lease of as many rows as the lane allows, of those that came due within the last `span`.
     func claim(token: EntityID, back span: Duration = ClaimReach.everything) async throws(Problem) -> [OutboxRow] {
-        try await postgres.rows(claim, parameters(token, back: span), as: .system, within: timeout)
+        try await postgres.rows(claim, parameters(token, back: span), as: notes, within: timeout)
     }
 
     /// The parameters of `claim`.
@@ -64,7 +67,7 @@ struct OutboxStore: Sendable {
     func acknowledge(_ rows: [Int64], token: EntityID) async throws(Problem) {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
-            Self.acknowledge, [.int64s(rows), .uuid(token.rawValue)], as: .system, within: timeout)
+            Self.acknowledge, [.int64s(rows), .uuid(token.rawValue)], as: notes, within: timeout)
     }
 
     private static let refuse = PostgresStatement<Void>(
@@ -83,7 +86,7 @@ struct OutboxStore: Sendable {
             [
                 .int64(row), .uuid(token.rawValue), .text(reason), .int64(hopeless ? 1 : lane.attempts),
                 .int64(lane.firstWait.milliseconds), .int64(lane.longestWait.milliseconds),
-            ], as: .system, within: timeout)
+            ], as: notes, within: timeout)
     }
 
     private static let postpone = PostgresStatement<Void>(
@@ -96,7 +99,7 @@ struct OutboxStore: Sendable {
     func postpone(_ rows: [Int64], token: EntityID) async throws(Problem) {
         guard !rows.isEmpty else { return }
         _ = try await postgres.rows(
-            Self.postpone, [.int64s(rows), .uuid(token.rawValue), .int64(lane.postponement.milliseconds)], as: .system, within: timeout)
+            Self.postpone, [.int64s(rows), .uuid(token.rawValue), .int64(lane.postponement.milliseconds)], as: notes, within: timeout)
     }
 
     private static let release = PostgresStatement<Void>(
@@ -104,7 +107,7 @@ struct OutboxStore: Sendable {
 
     /// Ends a lease whatever rows it has, for whoever does not know them. They are due at once.
     func release(token: EntityID) async throws(Problem) {
-        _ = try await postgres.rows(Self.release, [.uuid(token.rawValue)], as: .system, within: timeout)
+        _ = try await postgres.rows(Self.release, [.uuid(token.rawValue)], as: notes, within: timeout)
     }
 
     func deadLetters() async throws(Problem) -> Int64 { try await postgres.rows(dead, [], as: .system, within: timeout).first ?? 0 }
