@@ -29,7 +29,8 @@ public struct BeatRoutes: Sendable {
             .get("/api/beats", .anyone, rate: .search) { call throws(Problem) in try await list(&call) },
             .get("/api/beats/search", .anyone, rate: .search) { call throws(Problem) in try await list(&call) },
             .get("/api/beats/featured", .anyone) { call throws(Problem) in try await featured(&call) },
-            .get("/api/beats/{id}", .anyone) { call throws(Problem) in try await detail(&call) },
+            .get("/api/beats/{id}", .anyone) { call throws(Problem) in try await detail(&call) }
+                .first { call throws(Problem) in try rememberedDetail(&call) },
             .get("/api/users/{user}/beats", .anyone, rate: .search) { call throws(Problem) in try await ofCreator(&call) },
             .get("/api/genres", .anyone) { call throws(Problem) in try await genres(&call) },
         ]
@@ -37,20 +38,38 @@ public struct BeatRoutes: Sendable {
 
     // MARK: Handlers
 
+    /// A detail that is in this process's memory, unless the reader knows of a newer version.
+    private func rememberedDetail(_ call: inout Call) throws(Problem) -> Reply? {
+        guard !call.bypassesCache else { return nil }
+        let (id, floor) = try Self.detailRequest(&call)
+        guard let body = service.remembered(id), body.version >= floor else { return nil }
+        call.clock.mark(.fetch)
+        return try Self.reply(Lookup(tier: .l1, body: body), .revalidate)
+    }
+
     private func detail(_ call: inout Call) async throws(Problem) -> Reply {
-        _ = try call.query(allowed: [])
-        guard let id = EntityID(call.parameter("id")) else { throw .notFound("beat") }
-        let floor = try Self.floor(call)
-        call.clock.mark(.parse)
+        let (id, floor) = try Self.detailRequest(&call)
         // A cache may hold an older version, and that there is no such beat.
         var lookup = floor > 0 ? try? await beat(id, call, bypassingCache: call.bypassesCache) : nil
         if lookup.map({ $0.body.version < floor }) ?? true {
             lookup = try await beat(id, call, bypassingCache: floor > 0 || call.bypassesCache)
         }
         call.clock.mark(.fetch)
-        guard let lookup, let bytes = lookup.body.bytes else { throw .notFound("beat") }
-        return Reply(
-            body: bytes, etag: lookup.body.etag, cacheControl: call.principal.account == nil ? .revalidate : .never, tier: lookup.tier)
+        guard let lookup else { throw .notFound("beat") }
+        return try Self.reply(lookup, call.principal.account == nil ? .revalidate : .never)
+    }
+
+    private static func detailRequest(_ call: inout Call) throws(Problem) -> (id: EntityID, floor: Int64) {
+        _ = try call.query(allowed: [])
+        guard let id = EntityID(call.parameter("id")) else { throw .notFound("beat") }
+        let floor = try floor(call)
+        call.clock.mark(.parse)
+        return (id, floor)
+    }
+
+    private static func reply(_ lookup: Lookup, _ cacheControl: Reply.CacheControl) throws(Problem) -> Reply {
+        guard let bytes = lookup.body.bytes else { throw .notFound("beat") }
+        return Reply(body: bytes, etag: lookup.body.etag, cacheControl: cacheControl, tier: lookup.tier)
     }
 
     private func beat(_ id: EntityID, _ call: Call, bypassingCache: Bool) async throws(Problem) -> Lookup {

@@ -66,13 +66,16 @@ public final class BeatService: Sendable {
 
     // MARK: One beat
 
+    /// The public detail of a published beat if this process has it, or that there is none. Never waits.
+    func remembered(_ id: EntityID) -> CachedBody? { cache.local(Self.detail, id) }
+
     /// The public detail of a published beat. Throws `notFound`; `storeUnavailable` where Postgres, which decides who may see it,
     /// does not answer. Without MongoDB the core comes alone, and says so.
     func beat(_ id: EntityID, bypassingCache: Bool) async throws(Problem) -> Lookup {
         let lookup: Lookup
         if bypassingCache {
             lookup = try await cache.lookUpPastTiers(Self.detail, [id], from: detailSource)[0]
-        } else if let body = cache.local(Self.detail, id) {
+        } else if let body = remembered(id) {
             lookup = Lookup(tier: .l1, body: body)
         } else {
             lookup = try await cache.lookUp(Self.detail, [id], from: detailSource)[0]

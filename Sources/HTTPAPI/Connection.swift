@@ -9,12 +9,19 @@ final class Connection: Sendable {
 
     private let request = Atomic<UInt64>(0)
     private let late = Atomic<Bool>(false)
+    private let parting = Atomic<Bool>(false)
     private let task = Mutex<Task<Void, Never>?>(nil)
 
     init(peer: ClientAddress) { self.peer = peer }
 
     /// Whether the request that was begun last has been answered `timeout` meanwhile.
     var isLate: Bool { late.load(ordering: .acquiring) }
+
+    /// Whether the last answer of this connection is on its way, or out.
+    var isParting: Bool { parting.load(ordering: .relaxed) }
+
+    /// Says that the answer which is written next is the last one.
+    func part() { parting.store(true, ordering: .relaxed) }
 
     /// Says which request is answered from here on.
     func begin(_ id: RequestID) { request.store(id.rawValue, ordering: .relaxed) }

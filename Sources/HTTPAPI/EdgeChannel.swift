@@ -7,9 +7,9 @@ import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 
-/// One HTTP/1.1 connection: the handlers of its channel, and the loop that answers its requests in order.
+/// One HTTP/1.1 connection: the handlers of its channel, and the loop that answers in order what `ImmediateAnswers` leaves to it.
 struct EdgeChannel: ServerChildChannel {
-    typealias Stream = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+    typealias Stream = NIOAsyncChannel<RequestPart, HTTPResponsePart>
 
     struct Value: ServerChildChannelValue {
         let stream: Stream
@@ -46,7 +46,8 @@ struct EdgeChannel: ServerChildChannel {
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoder)
             try pipeline.addHandlers(
                 HTTP1ToHTTPServerCodec(secure: edge.trust.isSecure),
-                ConnectionGuard(connection, limits: limits) { edge.lateAnswer(to: $0) })
+                ConnectionGuard(connection, limits: limits) { edge.lateAnswer(to: $0) },
+                ImmediateAnswers(edge, connection))
             return Value(
                 stream: try NIOAsyncChannel(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)),

@@ -5,6 +5,8 @@ import NIOCore
 /// One operation of the API: a row of the route table.
 public struct Route: Sendable {
     public typealias Handler = @Sendable (inout Call) async throws(Problem) -> Reply
+    /// Answers from what this process has at hand; nil where that takes waiting.
+    public typealias Shortcut = @Sendable (inout Call) throws(Problem) -> Reply?
 
     public let method: HTTPRequest.Method
     /// As `openapi.yaml` writes it: `/api/beats/{id}`. A literal part wins over a parameter.
@@ -20,6 +22,7 @@ public struct Route: Sendable {
     /// Whether a credential that counts for nothing any more is taken for none. Elsewhere such a request is refused, so that its client
     /// refreshes instead of being taken for anonymous; on the way to a new credential the old one is no obstacle.
     public private(set) var toleratesDeadCredentials = false
+    private(set) var shortcut: Shortcut?
     let handler: Handler
 
     public enum BodyRule: Sendable, Hashable {
@@ -82,6 +85,14 @@ public struct Route: Sendable {
     public var toleratingDeadCredentials: Route {
         var route = self
         route.toleratesDeadCredentials = true
+        return route
+    }
+
+    /// The same route, which asks `shortcut` before its handler. That runs on an event loop, so it neither blocks nor looks at much; and only
+    /// for requests without a credential or a body, since finding out about those takes waiting.
+    public func first(_ shortcut: @escaping Shortcut) -> Route {
+        var route = self
+        route.shortcut = shortcut
         return route
     }
 

@@ -22,6 +22,9 @@ public final class UserService: CreatorDirectory {
         names = PageCache(capacity: 65_536, lifetime: .seconds(5)) { cache.isTrusted }
     }
 
+    /// The public profile of an id if this process has it, or that there is none. Never waits.
+    func remembered(_ id: EntityID) -> CachedBody? { cache.local(Self.profile, id) }
+
     /// The public profile of an active account. Throws `notFound`; `storeUnavailable` where Postgres does not answer.
     func profile(_ idOrUsername: String, bypassingCache: Bool) async throws(Problem) -> Lookup {
         guard let id = try await identify(idOrUsername, bypassingCache: bypassingCache) else { throw .notFound("user") }

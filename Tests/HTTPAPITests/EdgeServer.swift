@@ -10,6 +10,7 @@ import TestSupport
 /// A server that really listens, on a free port of the loopback address, for as long as a test runs.
 struct EdgeServer: Sendable {
     let port: Int
+    let edge: HTTPEdge
     let recorder: Recorder
 
     static func run(
@@ -33,7 +34,7 @@ struct EdgeServer: Sendable {
         configuration.maximumGracefulShutdownDuration = .seconds(2)
         let group = ServiceGroup(configuration: configuration)
         let serving = Task { try await group.run() }
-        for await port in ports { try await body(EdgeServer(port: port, recorder: recorder)) }
+        for await port in ports { try await body(EdgeServer(port: port, edge: edge, recorder: recorder)) }
         await group.triggerGracefulShutdown()
         try await serving.value
     }

@@ -1,0 +1,84 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+
+/// Answers on the event loop what needs no waiting, and hands every other request to the connection's task.
+///
+/// Answers leave in the order of their requests: as long as the task has one, what follows is the task's too. So are requests with a body,
+/// the last one of a connection, from which the task parts in due form, and whatever comes while the client does not read: the task waits
+/// until it does, and meanwhile nothing more is read than the task's stream has room for.
+final class ImmediateAnswers: ChannelDuplexHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = RequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private let edge: HTTPEdge
+    private let connection: Connection
+    /// Requests that the task has and whose answers it has not written.
+    private var handedOn = 0
+    /// A request that may be answered here once its end is there.
+    private var pending: Exchange?
+    private var isUnflushed = false
+
+    init(_ edge: HTTPEdge, _ connection: Connection) {
+        self.edge = edge
+        self.connection = connection
+    }
+
+    // MARK: What comes
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            guard handedOn == 0, !connection.isParting, context.channel.isWritable else { return handOn(head, context) }
+            let exchange = Exchange(head)
+            if exchange.fields.hasBody || edge.isLast(exchange) { handOn(head, context) } else { pending = exchange }
+        case .body(let bytes): context.fireChannelRead(wrapInboundOut(.body(bytes)))
+        case .end:
+            guard var exchange = pending.take() else { return context.fireChannelRead(wrapInboundOut(.end)) }
+            switch edge.open(&exchange, from: connection.peer) {
+            case .answered(let reply): write(edge.conclude(&exchange, with: reply), context)
+            case .waiting(let admission):
+                handedOn += 1
+                context.fireChannelRead(wrapInboundOut(.admitted(exchange, admission)))
+                context.fireChannelRead(wrapInboundOut(.end))
+            }
+        }
+    }
+
+    private func handOn(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
+        handedOn += 1
+        context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    /// What was answered of one burst of requests leaves together.
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if isUnflushed {
+            isUnflushed = false
+            context.flush()
+        }
+        context.fireChannelReadComplete()
+    }
+
+    /// What comes after something that is no HTTP is not answered.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        connection.part()
+        context.fireErrorCaught(error)
+    }
+
+    // MARK: What goes
+
+    private func write(_ answer: (HTTPResponse, ByteBuffer?), _ context: ChannelHandlerContext) {
+        let (response, body) = answer
+        context.write(wrapOutboundOut(.head(response)), promise: nil)
+        if let body { context.write(wrapOutboundOut(.body(body)), promise: nil) }
+        context.write(wrapOutboundOut(.end(nil)), promise: nil)
+        isUnflushed = true
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) { handedOn -= 1 }
+        context.write(data, promise: promise)
+    }
+}
