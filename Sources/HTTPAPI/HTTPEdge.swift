@@ -2,7 +2,6 @@ import Contract
 import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
-import Synchronization
 
 /// Everything between the socket and the handlers: checks that need no route, routing, limits, credentials, policies, bodies and
 /// problems. A handler's answer or problem goes out through one place, `answer(_:with:)`.
