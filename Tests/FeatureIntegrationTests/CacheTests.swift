@@ -111,18 +111,22 @@ import Testing
     }
 
     @Test func aLoadThatBeganAfterAnAnnouncementIsNotJoinedToOneThatBeganBefore() async throws {
-        try await CacheFixture.use(1) { fixture, caches in
-            let (cache, id, gate) = (caches[0], CacheFixture.newID(), Gate())
+        try await CacheFixture.use { fixture in
+            let (id, gate, heard) = (CacheFixture.newID(), Gate(), CacheFixture.Counter())
+            let instance = fixture.instance(limits: CacheFixture.patient) { if $0 != nil { heard.add() } }
+            let cache = await instance.trusted()
             let early = Task { try await cache.lookUp(CacheFixture.detail, [id], from: CacheFixture.source(1, gate))[0] }
             await gate.arrivals()
             try await cache.announce([Announcement(kind: .beat, id: id, version: 2)])
+            // Twice in itself, and once by way of Redis.
+            #expect(await eventually { heard.value >= 3 })
             #expect(try await cache.lookUp(CacheFixture.detail, [id], from: CacheFixture.source(2))[0].body.version == 2)
             gate.open()
             #expect(try await early.value.body.version == 1)
             #expect(cache.local(CacheFixture.detail, id)?.version == 2)
             #expect(await eventually { await fixture.isStored([id]) })
-            guard case .body(let stored)? = try await fixture.entry(id) else { return }
-            #expect(stored.version == 2)
+            if case .body(let stored)? = try await fixture.entry(id) { #expect(stored.version == 2) }
+            await instance.stop()
         }
     }
 
