@@ -26,7 +26,7 @@ export KABABEAT_POSTGRES_PORT KABABEAT_MONGO_URI KABABEAT_PASSWORD_COST=4 KABABE
 kababeat migrate >"$KABABEAT_TEST_SCRATCH/migrate.log" || fail "migrate: $(cat "$KABABEAT_TEST_SCRATCH/migrate.log")"
 start_gateway
 trap 'end_gateway; remove_replicas' EXIT
-bounded 300 python3 "$HERE/80-replicas.py" "$REPLICAS" "$ELECTION_MILLISECONDS" ||
+bounded 300 python3 "$HERE/80-replicas.py" "$REPLICAS" ||
     fail "see above; the gateway's log ends with: $(tail -n 20 "$GATEWAY_LOG")"
 kill -0 "$GATEWAY" || fail "the gateway did not survive"
 pass "every primary can go, and another one take over"

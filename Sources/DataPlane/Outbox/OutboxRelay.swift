@@ -127,6 +127,8 @@ public final class OutboxRelay: Sendable {
     /// lease runs out by itself.
     private func abandon(_ token: EntityID, _ problem: Problem) -> Delivery {
         abandoned.withLock { $0 = token }
+        // What was committed before the outage did not come due lately any more.
+        reach.withLock { $0 = ClaimReach() }
         return .failed(problem)
     }
 
