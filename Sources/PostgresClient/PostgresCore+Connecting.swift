@@ -12,7 +12,6 @@ extension PostgresCore {
         links[slot].timer = reactor.schedule(at: .now + configuration.connectTimeout) { [weak self] in
             self?.assumeIsolated { core in
                 core.links[slot].timer = nil
-                core.passOver(slot)
                 core.failToOpen(slot, "no answer within \(core.configuration.connectTimeout)")
             }
         }
@@ -31,8 +30,8 @@ extension PostgresCore {
         }
     }
 
-    /// The server that this place asked first was silent. libpq goes on to the next one where a server refuses, but would wait for
-    /// ever for one that says nothing: so later attempts begin with the next.
+    /// The server that this place asked first is of no use. libpq goes on to the next one where a connection is refused, but would wait
+    /// for ever for one that says nothing, and gives up at one that has too many clients, say: so later attempts begin with the next.
     func passOver(_ slot: Int) {
         guard links[slot].firstServer == firstServer else { return }
         firstServer = (firstServer + 1) % configuration.servers.count
@@ -79,6 +78,7 @@ extension PostgresCore {
     }
 
     private func failToOpen(_ slot: Int, _ message: String) {
+        passOver(slot)
         close(slot)
         lastOpenError = message
         pool.openFailed(slot)

@@ -8,9 +8,10 @@ replica_port() { cat "$REPLICAS/$1.port"; }
 
 # replica_settings NODE: how the Postgres of that name is started; who follows it is in its own configuration.
 replica_settings() {
+    # What is acknowledged can be read on both: a standby that has yet to hear of a database refuses whoever asks for it.
     # A standby that lost its primary looks for it again every five seconds unless told otherwise.
     printf '%s\n' fsync=off full_page_writes=off wal_level=replica max_wal_senders=4 wal_keep_size=64MB max_connections=100 \
-        wal_retrieve_retry_interval=200ms
+        wal_retrieve_retry_interval=200ms synchronous_commit=remote_apply
 }
 
 # start_replicas ELECTION_MILLISECONDS: mongo1 to mongo3; postgres1, followed by postgres2.
