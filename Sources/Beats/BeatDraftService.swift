@@ -142,18 +142,18 @@ public final class BeatDraftService: Sendable {
         return try await contents.content(beat.core.id, notOlderThan: beat.contentVersion)
     }
 
-    /// Commits, waits for the copies, and says what the beat has become, with the content that MongoDB shows now. Where nothing was
-    /// written, the beat is read as its editor sees it.
+    /// Commits, waits for the copies, and says what the beat has become, with the content that MongoDB shows now, and where the wait was in
+    /// vain. Where nothing was written, the beat is read as its editor sees it.
     private func answer(
         _ id: EntityID, _ account: Account, _ commit: () async throws(Problem) -> WrittenBeat?
     ) async throws(Problem) -> Lookup {
-        let written = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
+        let (written, isShown) = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let written = try await commit()
             let version = written?.core.version ?? 1
             await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return (written, version)
-        }.value
+        }
         guard let written else { return try await beats.beat(id, for: account, bypassingCache: true) }
-        return try await beats.written(written, for: account)
+        return try await beats.written(written, isShown: isShown, for: account)
     }
 }

@@ -94,12 +94,12 @@ public final class BeatService: Sendable {
 
     /// A beat that `account` has just written, as it sees it: Postgres has said what it is, MongoDB is asked what it shows. Where that is
     /// newer, somebody else has written it since, and it is read anew. Throws what `beat(_:bypassingCache:)` throws.
-    func written(_ beat: WrittenBeat, for account: Account) async throws(Problem) -> Lookup {
+    func written(_ beat: WrittenBeat, isShown: Bool, for account: Account) async throws(Problem) -> Lookup {
         let content = await content(of: beat.core.id)
         if case .success(let shown?) = content, shown.version > beat.core.version {
             return try await self.beat(beat.core.id, for: account, bypassingCache: true)
         }
-        return try Self.spliced(Lookup(tier: .bypass, body: Self.body(beat.core, content)), beat.viewer)
+        return try Self.spliced(Lookup(tier: .bypass, body: Self.body(beat.core, content, isShown: isShown)), beat.viewer)
     }
 
     private static func spliced(_ lookup: Lookup, _ viewer: BeatViewer) throws(Problem) -> Lookup {
@@ -221,9 +221,14 @@ public final class BeatService: Sendable {
         do throws(Problem) { return .success(try await store.contents(ids, detail)) } catch { return .failure(error) }
     }
 
-    /// Pure: what to say of a beat whose content is there, of an older version, on its way, or out of reach.
-    static func body(_ core: BeatCore, _ content: Result<BeatContent?, Problem>) -> CachedBody {
+    /// Pure: what to say of a beat whose content is there, of an older version, on its way, or out of reach; or that not every copy of
+    /// it `isShown` yet.
+    static func body(_ core: BeatCore, _ content: Result<BeatContent?, Problem>, isShown: Bool = true) -> CachedBody {
         switch content {
+        case .success(let content?) where content.version == core.version && !isShown:
+            CachedBody(
+                version: core.version, json: BeatMerge.beat(core, content, sources: Sources(mongo: .pending)), isComplete: false,
+                changedAt: core.updatedAt)
         case .success(let content?) where content.version == core.version:
             CachedBody(version: core.version, json: BeatMerge.beat(core, content), changedAt: core.updatedAt)
         case .success(let content?) where content.version > core.version:

@@ -84,7 +84,7 @@ public struct Setting: Sendable {
         limit("limits.registration", .registration, "New accounts, likewise; subject is the e-mail address."),
         limit("limits.recovery", .recovery, "Mails that somebody asks for, likewise; subject is the recipient."),
         Setting(
-            "outbox.lease.seconds", "30",
+            "outbox.lease.seconds", "10",
             "Seconds that what a dead gateway was delivering stays out of the others' reach. Under a delivery's time, work is done twice."),
         Setting("verify.minutes", "60", "Minutes after which one of the gateways compares copies with their owners again; 0 for never."),
         Setting("cache.megabytes", "64", "Memory for bodies in this process."),

@@ -30,7 +30,7 @@ public struct AccountAdminService: Sendable {
         guard id != admin.id else { throw Problem(.conflict, "Nobody suspends themselves.") }
         let event = Self.event("account_suspended", .admin, id, admin, caller, [.reason: reason])
         return try await change(id, by: admin, event) { entry, transaction in
-            if isResumed, entry.status == .suspended { return false }
+            if isResumed, entry.status == .suspended { return nil }
             guard entry.status != .suspended, entry.status != .deleted else {
                 throw Problem(.conflict, "The account is \(entry.status.rawValue) already.")
             }
@@ -48,7 +48,7 @@ public struct AccountAdminService: Sendable {
     ) async throws(Problem) -> AccountEntry {
         let event = Self.event("account_unsuspended", .admin, id, admin, caller, [:])
         return try await change(id, by: admin, event) { entry, transaction in
-            if isResumed, entry.status == .active || entry.status == .pending { return false }
+            if isResumed, entry.status == .active || entry.status == .pending { return nil }
             guard entry.status == .suspended else { throw Problem(.conflict, "The account is not suspended.") }
             let isProven = entry.isEmailVerified || entry.email == nil
             try await AccountAdminStore.unsuspend(id, to: isProven ? .active : .pending, in: transaction)
@@ -81,19 +81,20 @@ public struct AccountAdminService: Sendable {
     }
 
     /// Changes a locked account in one transaction, with the outbox rows that say so and the entry that accounts for it. `body` answers
-    /// whether beats are to follow.
+    /// whether beats are to follow, or nil where there was nothing to do.
     private func change(
         _ id: EntityID, by admin: Account, _ event: AuditEvent,
-        _ body: @Sendable (AccountEntry, PostgresTransaction) async throws -> Bool
+        _ body: @Sendable (AccountEntry, PostgresTransaction) async throws -> Bool?
     ) async throws(Problem) -> AccountEntry {
         let (entry, announcements) = try await postgres.transaction(as: PostgresSettings(.account(admin)), within: timeout) {
-            transaction in
-            let inBeats = try await body(try await AccountAdminStore.lock(id, in: transaction), transaction)
+            transaction -> (AccountEntry, [Announcement]) in
+            let found = try await AccountAdminStore.lock(id, in: transaction)
+            guard let inBeats = try await body(found, transaction) else { return (found, []) }
             let announcements = try await AccountStore.announce(id, inBeats: inBeats, in: transaction)
             try await transaction.file(event)
             return (try await AccountAdminStore.lock(id, in: transaction), announcements)
         }
-        await notice.committed(announcements)
+        if !announcements.isEmpty { await notice.committed(announcements) }
         return entry
     }
 

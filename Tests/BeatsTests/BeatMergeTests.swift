@@ -166,6 +166,12 @@ enum Sample {
         #expect(try sources(body) == nil)
     }
 
+    @Test func whatNotEveryCopyShowsYetIsPendingAndNeverKept() throws {
+        let body = BeatService.body(Sample.core(), .success(Sample.content(version: 7)), isShown: false)
+        #expect(!body.isComplete)
+        #expect(try sources(body) == ["mongo": "pending"])
+    }
+
     @Test func aCoreThatIsOlderThanItsContentIsShownAsStaleAndNeverKept() throws {
         let body = BeatService.body(Sample.core(), .success(Sample.content(version: 8)))
         #expect(!body.isComplete)

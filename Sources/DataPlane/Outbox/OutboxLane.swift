@@ -25,7 +25,7 @@ public struct OutboxLane: Sendable {
 
     /// Copies of what Postgres owns, and caches: whatever is no mail. Eight attempts take about a minute.
     public static let copies = OutboxLane(
-        condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(30), attempts: 8, firstWait: .milliseconds(250),
+        condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(10), attempts: 8, firstWait: .milliseconds(250),
         longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200),
         pace: .milliseconds(20), outage: .seconds(1), mayRepeat: true)
 
