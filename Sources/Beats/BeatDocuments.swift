@@ -26,7 +26,8 @@ enum BeatDocuments {
         let filter: BSONDocument = [
             "_id": .uuid(state.id.rawValue), "v": ["$lt": .int64(state.version), "$gte": .int64(state.contentVersion)],
         ]
-        return .updateOne(filter: filter, update: ["$set": ["v": .int64(state.version)]])
+        // A mark that Postgres does not know is of a past that was taken back, by a restored backup.
+        return .updateOne(filter: filter, update: ["$set": ["v": .int64(state.version)], "$unset": ["deleted": ""]])
     }
 
     /// Writes unless a version not older is there: MongoDB then says `duplicateKey`. There is nothing older than a first version, and

@@ -22,12 +22,13 @@ struct OutboxRoutes: Sendable {
         [
             .get("/api/admin/outbox", .role(.admin)) { call throws(Problem) in try await depths(&call) },
             .get("/api/admin/outbox/dead", .role(.admin)) { call throws(Problem) in try await dead(&call) },
-            .post("/api/admin/outbox/dead/replay", .role(.admin)) { call throws(Problem) in
+            // What was meant by all the first time is not what is meant by it the second.
+            .post("/api/admin/outbox/dead/replay", .role(.admin), idempotency: .ignored) { call throws(Problem) in
                 try await change(&call, "dead_letters_replayed") { ids, account throws(Problem) in
                     try await outbox.replay(ids, accounting: account)
                 }
             },
-            .post("/api/admin/outbox/dead/purge", .role(.admin)) { call throws(Problem) in
+            .post("/api/admin/outbox/dead/purge", .role(.admin), idempotency: .ignored) { call throws(Problem) in
                 try await change(&call, "dead_letters_purged") { ids, account throws(Problem) in
                     try await outbox.purge(ids, accounting: account)
                 }

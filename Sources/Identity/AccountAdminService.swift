@@ -56,12 +56,13 @@ public struct AccountAdminService: Sendable {
         }
     }
 
-    /// Gives the account a role; one that it has stays. Throws `notFound`, `conflict` where the account is deleted; `storeUnavailable` or
+    /// Gives the account a role; where it has it, nothing is done. Throws `notFound`, `conflict` where the account is deleted; `storeUnavailable` or
     /// `overloaded`.
     func grant(_ role: Role, to id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
         let event = Self.event("role_granted", .role, id, admin, caller, [.role: role.rawValue])
         return try await change(id, by: admin, event) { entry, transaction in
             guard entry.status != .deleted else { throw Problem(.conflict, "The account is deleted.") }
+            if entry.roles.contains(Roles(role)), role != .creator || entry.isCreator { return nil }
             try await AccountAdminStore.grant(role, to: id, by: admin.id, in: transaction)
             return role == .creator
         }

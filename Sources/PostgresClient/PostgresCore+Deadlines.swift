@@ -67,7 +67,7 @@ extension PostgresCore {
     /// Sees to a connection whose oldest request nobody waits for any more: asks the server to cancel it once it has run for the
     /// configured delay, and gives the connection up when the server has been silent for too long.
     ///
-    /// Only the segment at the head is cancelled, because the server cancels whatever the connection is doing when the request
+    /// What commits by itself is left to end, and so are COMMITs. Only the segment at the head is cancelled, because the server cancels whatever the connection is doing when the request
     /// arrives. Until it has been delivered, nothing new is sent on that connection; a neighbour already in the pipeline that is hit
     /// all the same is sent again.
     private func attend(_ connection: Connection, at now: ContinuousClock.Instant) {
@@ -83,7 +83,7 @@ extension PostgresCore {
         watch(giveUp)
 
         guard let head = connection.segments.first, head.request === abandoned, head.cancellation == nil, !connection.isCancelling,
-            abandoned.kind == .query || abandoned.kind == .script
+            abandoned.kind == .query || abandoned.kind == .script, connection.lease != nil || !abandoned.mayBeCommitting
         else { return }
         // On a lease nobody else can be hit, so there is nothing to wait for.
         let due = (head.since ?? now) + (connection.lease == nil ? configuration.cancelDelay : .zero)

@@ -42,6 +42,12 @@ class Request: @unchecked Sendable {
         self.deadline = deadline
     }
 
+    /// Whether it commits by itself what it may change. Nobody knows then whether the server is at the statement or at its COMMIT, and a
+    /// COMMIT that is cancelled while it waits for a standby is visible here without being there.
+    final var mayBeCommitting: Bool {
+        ["INSERT", "UPDATE", "DELETE"].contains { sql.contains($0) }
+    }
+
     /// Takes one answer of the server.
     func receive(_ result: borrowing PostgresResult) throws(PostgresError) {}
 

@@ -36,9 +36,28 @@ import Testing
         #expect(reach.span(at: at(1001)) == ClaimReach.everything)
     }
 
-    @Test func whereThereMayBeMoreTheNextClaimLooksAtEverything() {
-        var reach = swept(in: 1)
-        reach.claimed(back: ClaimReach.lately, from: at(2), to: at(3), isFull: true)
+    @Test func whereASweepMayHaveLeftSomethingTheNextClaimLooksAtEverything() {
+        var reach = ClaimReach()
+        reach.claimed(back: ClaimReach.everything, from: at(0), to: at(3), isFull: true)
         #expect(reach.span(at: at(4)) == ClaimReach.everything)
+    }
+
+    @Test func howeverMuchCameDueLatelySweepsKeepToTheirShare() {
+        var reach = swept(in: 200)
+        reach.claimed(back: ClaimReach.lately, from: at(201), to: at(203), isFull: true)
+        #expect(reach.span(at: at(4199)) == ClaimReach.lately)
+    }
+
+    @Test func afterASweepThatTookTooLongClaimsLookAtWhatCameLatelyForTenSeconds() {
+        var reach = ClaimReach()
+        reach.failed(from: at(0), to: at(30_000))
+        #expect(reach.span(at: at(39_999)) == ClaimReach.lately)
+        #expect(reach.span(at: at(40_000)) == ClaimReach.everything)
+    }
+
+    @Test func whatFailedAtOnceIsTriedAgainAsItWas() {
+        var reach = swept(in: 200)
+        reach.failed(from: at(300), to: at(301))
+        #expect(reach.span(at: at(302)) == ClaimReach.everything)
     }
 }

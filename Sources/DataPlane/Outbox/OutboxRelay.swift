@@ -16,8 +16,8 @@ public final class OutboxRelay: Sendable {
     private let observer: any Observer
     private let wake = WakeUp()
     private let isStopped = Atomic(false)
-    /// The lease that could not be ended because Postgres was away.
-    private let abandoned = Mutex<EntityID?>(nil)
+    /// The lease that could not be ended because Postgres was away, until it has run out by itself.
+    private let abandoned = Mutex<(token: EntityID, end: ContinuousClock.Instant)?>(nil)
     private let reach = Mutex(ClaimReach())
 
     /// `projectors` are those of the lane; `watch` hears of every delivery.
@@ -91,7 +91,11 @@ public final class OutboxRelay: Sendable {
     private func claim(_ token: EntityID, everything: Bool) async throws(Problem) -> [OutboxRow] {
         let start = ContinuousClock.now
         let span = everything ? ClaimReach.everything : reach.withLock { $0.span(at: start) }
-        let rows = try await store.claim(token: token, back: span)
+        let rows: [OutboxRow]
+        do throws(Problem) { rows = try await store.claim(token: token, back: span) } catch {
+            reach.withLock { $0.failed(from: start, to: .now) }
+            throw error
+        }
         reach.withLock { $0.claimed(back: span, from: start, to: .now, isFull: rows.count >= lane.batch) }
         return rows
     }
@@ -126,16 +130,14 @@ public final class OutboxRelay: Sendable {
     /// Remembers a lease that this relay has, or has if only the answer was lost, and cannot end now. Should it never come to that, the
     /// lease runs out by itself.
     private func abandon(_ token: EntityID, _ problem: Problem) -> Delivery {
-        abandoned.withLock { $0 = token }
-        // What was committed before the outage did not come due lately any more.
-        reach.withLock { $0 = ClaimReach() }
+        abandoned.withLock { [lease = lane.lease] in $0 = (token, .now + lease) }
         return .failed(problem)
     }
 
     /// Ends it, before anything else is claimed, so that there is never more than one.
     private func releaseAbandoned() async throws(Problem) {
-        guard let token = abandoned.withLock({ $0 }) else { return }
-        try await store.release(token: token)
+        guard let (token, end) = abandoned.withLock({ $0 }) else { return }
+        if end > .now { try await store.release(token: token) }
         abandoned.withLock { $0 = nil }
     }
 

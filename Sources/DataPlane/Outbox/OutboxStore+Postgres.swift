@@ -53,7 +53,8 @@ struct OutboxStore: Sendable {
 
     /// Takes the lease of as many rows as the lane allows, of those that came due within the last `span`.
     func claim(token: EntityID, back span: Duration = ClaimReach.everything) async throws(Problem) -> [OutboxRow] {
-        try await postgres.rows(claim, parameters(token, back: span), as: notes, within: timeout)
+        try await postgres.rows(
+            claim, parameters(token, back: span), as: notes, within: span == ClaimReach.everything ? ClaimReach.longestSweep : timeout)
     }
 
     /// The parameters of `claim`.
