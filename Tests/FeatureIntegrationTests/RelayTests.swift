@@ -266,7 +266,11 @@ extension Stack {
         let kind = Announcement.Kind.beat
         let isAnnounced = false
         private let isFirst = Mutex(true)
+        private let away = Mutex(false)
         private let takeAway: @Sendable () async throws -> Void
+
+        /// Whether it is away by now.
+        var isAway: Bool { away.withLock { $0 } }
 
         init(_ takeAway: @escaping @Sendable () async throws -> Void) { self.takeAway = takeAway }
 
@@ -277,6 +281,7 @@ extension Stack {
             }
             guard isFirst else { return Dictionary(uniqueKeysWithValues: ids.map { ($0, .shown(version: 1)) }) }
             do { try await takeAway() } catch { throw .unexpected }
+            away.withLock { $0 = true }
             throw .unavailable(.postgres)
         }
     }
@@ -294,12 +299,15 @@ extension Stack {
                     WHERE datname = current_database() AND usename = '\(Stack.role)'
                     """)
             }
-            let relay = OutboxRelay(postgres: access, projectors: [projector], cache: stack.cache(), observer: stack.recorder)
+            let relay = OutboxRelay(
+                .copies.leased(for: .seconds(120)), postgres: access, projectors: [projector], cache: stack.cache(),
+                observer: stack.recorder)
             let running = Task { await relay.run() }
-            #expect(try await eventually { try await stack.outbox(beat) == ["pending 0 - claimed"] })
+            #expect(await eventually { projector.isAway })
+            #expect(try await stack.outbox(beat) == ["pending 0 - claimed"])
             try await stack.owner.run("ALTER DATABASE \(stack.name) CONNECTION LIMIT -1")
-            // A third of what the lease would take.
-            #expect(try await eventually(within: .seconds(10)) { try await stack.outbox(beat) == [] })
+            // A fourth of what the lease would take.
+            #expect(try await eventually(within: .seconds(30)) { try await stack.outbox(beat) == [] })
             relay.stop()
             await running.value
             await postgres.shutdown()
