@@ -29,7 +29,7 @@ class Book:
         self.gone = set()
         # What writers know of their beats: the item of the newest version that they were shown.
         self.newest = {}
-        self.writes, self.reads = Counter(), Counter()
+        self.writes, self.reads, self.entries = Counter(), Counter(), Entries()
 
     def wrote(self, write, beat, owner):
         self.writes[write.outcome] += 1
@@ -96,6 +96,35 @@ class Book:
     def own(self, owner):
         """What the owner may go on with, the oldest first: not what is deleted."""
         return [beat for beat, whose in self.owners.items() if whose == owner and beat in self.newest and beat not in self.gone]
+
+
+class Entries:
+    """What became of the requests at each place where clients go in."""
+
+    KINDS = ("2xx reads", "2xx writes", "3xx, 4xx", "5xx", "cut off")
+
+    def __init__(self):
+        self.counts = Counter()
+
+    def note(self, entry, method, status):
+        """One request; `status` is None where it had no answer."""
+        if status is None:
+            kind = "cut off"
+        elif 200 <= status < 300:
+            kind = "2xx reads" if method == "GET" else "2xx writes"
+        else:
+            kind = "5xx" if status >= 500 else "3xx, 4xx"
+        self.counts[entry, kind] += 1
+
+    def idle(self, entries):
+        """Those that nothing was read or nothing was written through, in words: what was to be tried there was not."""
+        return [
+            f"the entry {entry} had no {kind}" for entry in entries for kind in ("2xx reads", "2xx writes") if not self.counts[entry, kind]
+        ]
+
+    def table(self, entries):
+        lines = [f"{'':18}" + "".join(f"{kind:>12}" for kind in self.KINDS)]
+        return lines + [f"{entry:18}" + "".join(f"{self.counts[entry, kind]:12}" for kind in self.KINDS) for entry in entries]
 
 
 class Stalls:

@@ -4,6 +4,7 @@ import random
 import unittest
 
 import checker
+from book import Entries
 from history import ACKNOWLEDGED, REFUSED, UNKNOWN, Beat, Disturbances, Read, Write
 
 SECOND = 1.0
@@ -203,6 +204,33 @@ class BadHistories(unittest.TestCase):
         story = published().wrote("content", "b")
         story.beat.changes.append((story.version + 1, "b"))
         self.assertIn("phantom", story.kinds())
+
+
+class VoidRuns(unittest.TestCase):
+    def notes(self, *notes):
+        entries = Entries()
+        for note in notes:
+            entries.note(*note)
+        return entries
+
+    def test_an_entry_through_which_was_read_and_written_is_not_idle(self):
+        entries = self.notes(("a", "GET", 200), ("a", "PATCH", 200), ("a", "GET", 503), ("b", "GET", 200), ("b", "DELETE", 204))
+        self.assertEqual(entries.idle(("a", "b")), [])
+
+    def test_an_entry_is_idle_whose_every_answer_was_an_error_or_none(self):
+        entries = self.notes(*((where, how, 200) for where in "ab" for how in ("GET", "POST")))
+        for method in ("GET", "POST", "PATCH"):
+            for status in (503, 404, 412, None):
+                entries.note("balancer", method, status)
+        idle = ["the entry balancer had no 2xx reads", "the entry balancer had no 2xx writes"]
+        self.assertEqual(entries.idle(("balancer", "a", "b")), idle)
+
+    def test_reads_alone_do_not_make_up_for_writes(self):
+        self.assertEqual(self.notes(("a", "GET", 200), ("a", "PUT", 503)).idle("a"), ["the entry a had no 2xx writes"])
+        self.assertEqual(self.notes(("a", "PUT", 200), ("a", "GET", None)).idle("a"), ["the entry a had no 2xx reads"])
+
+    def test_an_entry_that_nobody_chose_is_idle(self):
+        self.assertEqual(len(Entries().idle("a")), 2)
 
 
 class Mutations(unittest.TestCase):

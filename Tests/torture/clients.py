@@ -6,7 +6,7 @@ import time
 from book import dice, read_of, zipf
 from client import Connection
 from history import ACKNOWLEDGED, MOVES, REFUSED, UNKNOWN, Write
-from stage import INSTANCES
+from stage import ENTRIES
 
 # What a request may take before its client gives up: more than the gateway itself allows.
 LIMIT = 35
@@ -14,7 +14,6 @@ MOST_BEATS = 12
 # Of a hundred writes.
 WRITES = {"core": 28, "content": 24, "both": 18, "put": 10, "move": 14, "create": 4, "delete": 2}
 READS = {"cached": 60, "no-cache": 14, "floor": 12, "creator's list": 7, "list": 7}
-EVERYWHERE = ("balancer", *INSTANCES)
 
 
 class Unexpected(Exception):
@@ -47,7 +46,7 @@ class Client:
     def __init__(self, name, seed, stage, book):
         self.name, self.stage, self.book = name, stage, book
         self.chance = dice(seed, name)
-        self.connections = {where: Connection(stage.ports[where]) for where in EVERYWHERE}
+        self.connections = {where: Connection(stage.ports[where]) for where in ENTRIES}
         self.fields = {}
 
     async def ask(self, where, method, path, fields=(), body=None):
@@ -57,14 +56,16 @@ class Client:
             answer = await asyncio.wait_for(connection.send(method, path, body, fields), LIMIT)
         except (OSError, EOFError, TimeoutError):
             connection.close()
+            self.book.entries.note(where, method, None)
             return None, began, time.monotonic()
         ended = time.monotonic()
+        self.book.entries.note(where, method, answer.status)
         if answer.status == 500:
             raise Unexpected(f"{method} {path}: 500 {answer.body.decode()}")
         return answer, began, ended
 
     def somewhere(self):
-        return self.chance.choice(EVERYWHERE)
+        return self.chance.choice(ENTRIES)
 
     def close(self):
         for connection in self.connections.values():

@@ -13,7 +13,7 @@ from book import Book, Stalls
 from clients import Account, Keys, Reader, Unexpected, Writer
 from faults import Hand, table
 from history import Disturbances
-from stage import INSTANCES, PATIENCE, Stage
+from stage import ENTRIES, INSTANCES, PATIENCE, Stage
 
 ACCOUNTS, WRITERS_EACH, READERS = 3, 2, 8
 REPORT_EVERY = 10.0
@@ -146,8 +146,9 @@ class Run:
         for verdict in verdicts:
             counts[verdict.kind] += 1
         self.show(self.figures())
-        for line in table(self.hand):
+        for line in (*table(self.hand), *self.book.entries.table(ENTRIES)):
             self.show(line)
+        self.problems += self.book.entries.idle(ENTRIES)
         self.show("reads: " + ", ".join(f"{count} {kind}" for kind, count in sorted(self.book.reads.items())))
         if self.book.writes["sent again"]:
             self.show(f"writes that were sent again under their key: {self.book.writes['sent again']}")

@@ -10,6 +10,8 @@ from client import Answer, free_ports, get_once
 
 STORES = ("mongodb", "redis", "postgres")
 INSTANCES = ("a", "b")
+# Where a client may go in.
+ENTRIES = ("balancer", *INSTANCES)
 # Seconds that anything may take to be there again. Recovery of MongoDB and Postgres takes most of it.
 PATIENCE = 60
 
@@ -19,6 +21,7 @@ defaults
     timeout connect 1s
     timeout client 40s
     timeout server 40s
+    timeout check 1s
     # Another instance is tried where one does not accept a connection: nothing has been sent then.
     option redispatch 1
     retries 2
@@ -29,7 +32,9 @@ frontend api
 
 backend instances
     balance roundrobin
-    option httpchk GET /health/live
+    # HTTP/1.0 without Host is 400, and a server whose check is answered so is down.
+    option httpchk
+    http-check send meth GET uri /health/live ver HTTP/1.1 hdr Host gateway
     default-server check inter 200ms fall 1 rise 1
     server a 127.0.0.1:{a}
     server b 127.0.0.1:{b}
@@ -39,7 +44,7 @@ backend instances
 class Stage:
     def __init__(self, binary, directory):
         self.binary, self.directory = binary, directory
-        self.ports = dict(zip((*INSTANCES, "balancer"), free_ports(3)))
+        self.ports = dict(zip(ENTRIES, free_ports(len(ENTRIES))))
         self.processes = {}
         self.tools = set()
 
@@ -98,9 +103,9 @@ class Stage:
                                   "--command", text, database)
 
     async def is_whole(self):
-        """Whether both instances answer, and reach all three stores."""
+        """Whether both instances and the balancer answer, and reach all three stores."""
         self.check_instances()
-        asked = [get_once(self.ports[name], path, True) for name in INSTANCES for path in ("/health/ready", "/api/beats?limit=1")]
+        asked = [get_once(self.ports[name], path, True) for name in ENTRIES for path in ("/health/ready", "/api/beats?limit=1")]
         answers = await asyncio.gather(*(asyncio.wait_for(one, 2) for one in asked), return_exceptions=True)
         return all(isinstance(answer, Answer) and answer.status == 200 and b'"down"' not in answer.body for answer in answers)
 
