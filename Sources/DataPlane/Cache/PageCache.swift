@@ -17,6 +17,13 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
         var flights: [Key: Flight<Value>] = [:]
     }
 
+    /// How a query is answered: from what is kept, by the load that is under way, or by one that whoever asks begins.
+    private enum Answer {
+        case kept(Value)
+        case underway(Flight<Value>)
+        case begun(Flight<Value>)
+    }
+
     private static var untrustedLifetime: Duration { .milliseconds(100) }
 
     private let lifetime: Duration
@@ -37,16 +44,17 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
     ) async throws(Problem) -> (value: Value, tier: CacheTier) {
         let now = ContinuousClock.now
         let oldest = isTrusted() ? nil : now - Self.untrustedLifetime
-        let (kept, flight, isOwn): (Value?, Flight<Value>?, Bool) = state.withLock { state in
-            if let kept = state.kept.value(for: key, now: now), oldest.map({ $0 <= kept.since }) ?? true { return (kept.value, nil, false) }
-            if let flight = state.flights[key] { return (nil, flight, false) }
+        let answer: Answer = state.withLock { state in
+            if let kept = state.kept.value(for: key, now: now), oldest.map({ $0 <= kept.since }) ?? true { return .kept(kept.value) }
+            if let flight = state.flights[key] { return .underway(flight) }
             let flight = Flight<Value>()
             state.flights[key] = flight
-            return (nil, flight, true)
+            return .begun(flight)
         }
-        if let kept { return (kept, .l1) }
-        guard let flight else { return (try await load(), .miss) }
-        if isOwn {
+        switch answer {
+        case .kept(let value): return (value, .l1)
+        case .underway(let flight): return (try await flight.wait(), .miss)
+        case .begun(let flight):
             Task {
                 do throws(Problem) {
                     let value = try await load()
@@ -57,8 +65,8 @@ public final class PageCache<Key: Hashable & Sendable, Value: Sendable>: Sendabl
                     flight.finish(.failure(error))
                 }
             }
+            return (try await flight.wait(), .miss)
         }
-        return (try await flight.wait(), .miss)
     }
 
     /// Forgets everything; what is being loaded now is not kept.
