@@ -66,12 +66,14 @@ public final class ProjectionWatch: Sendable {
         return (written.value, false)
     }
 
+    // A dead letter was not delivered; one of an older version says nothing of a newer one, whose own row is gone.
     private static let undelivered = PostgresStatement<Int32>(
         """
         SELECT number::int FROM unnest($1::text[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS asked (kind, id, version, number)
         WHERE EXISTS (
             SELECT FROM outbox
-            WHERE aggregate_type = asked.kind AND aggregate_id = asked.id AND outbox.version <= asked.version AND state = 'pending')
+            WHERE aggregate_type = asked.kind AND aggregate_id = asked.id
+                AND (outbox.version = asked.version OR outbox.version < asked.version AND state = 'pending'))
         """
     ) { row throws(PostgresError) in try row.int32(0) }
 
