@@ -66,26 +66,25 @@ struct BeatSplitStore: Sendable {
 
     private static let isPublished = Problem(.conflict, "The shares of a published beat are fixed; take it back first.")
 
-    private static let accept = PostgresStatement<(isNew: Bool, isSame: Bool)>(
-        """
-        WITH accepted AS (
-            UPDATE beat_splits SET accepted_at = now()
-            WHERE beat_id = $1 AND user_id = $2 AND share = $3 AND accepted_at IS NULL RETURNING 1)
-        SELECT EXISTS (SELECT FROM accepted), share = $3 FROM beat_splits WHERE beat_id = $1 AND user_id = $2
-        """
-    ) { row throws(PostgresError) in (try row.bool(0), try row.bool(1)) }
+    private static let accept = PostgresStatement<Void>(
+        "UPDATE beat_splits SET accepted_at = now() WHERE beat_id = $1 AND user_id = $2 AND share = $3 AND accepted_at IS NULL")
+    private static let isAccepted = PostgresStatement<Bool>(
+        "SELECT share = $3 AND accepted_at IS NOT NULL FROM beat_splits WHERE beat_id = $1 AND user_id = $2"
+    ) { row throws(PostgresError) in try row.bool(0) }
 
     /// Accepts the account's offer of `share`, and files `event` where it was open. False where there is none. Throws `conflict` where
-    /// another share is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
+    /// another is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
     func accept(
         _ share: BeatSplit.Share, of beat: EntityID, for account: Account, filing event: AuditEvent
     ) async throws(Problem) -> Bool {
-        let found = try await postgres.rows(
-            Self.accept, [.uuid(beat.rawValue), .uuid(account.id.rawValue), .numeric(share.decimal)],
-            as: PostgresSettings(.account(account)), within: timeout, filing: { $0.first?.isNew == true ? [event] : [] }
-        ).first
-        guard let found else { return false }
-        guard found.isSame else { throw Problem(.conflict, "Another share is offered by now; look at it first.") }
-        return true
+        let offer: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue), .numeric(share.decimal)]
+        return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
+            let changed = try await transaction.execute(Self.accept, offer)
+            // Read afterwards: where the change waited for a `replace`, it did not see what that offered in this one's place.
+            guard let isAccepted = try await transaction.query(Self.isAccepted, offer).first else { return false }
+            guard isAccepted else { throw Problem(.conflict, "Another share is offered by now; look at it first.") }
+            if changed > 0 { try await transaction.file(event) }
+            return true
+        }
     }
 }
