@@ -19,6 +19,17 @@ public final class BeatVerifySchedule: Sendable {
         let completeBegunAt: Timestamp?
     }
 
+    /// The last run as Postgres has it, and its clock: gateways' own differ, from each other and from the one that dates beats.
+    private struct Standing: Sendable {
+        let now: Timestamp
+        let run: Run?
+
+        /// Whether that long has gone by; since never, it always has.
+        func isOver(_ span: Duration, since time: Timestamp?) -> Bool {
+            time.map { now.microseconds - $0.microseconds >= span.inMicroseconds } ?? true
+        }
+    }
+
     private static let lease = "verify beats"
     /// How long everything may go without being looked at.
     private static let complete = Duration.seconds(86_400)
@@ -70,42 +81,40 @@ public final class BeatVerifySchedule: Sendable {
     /// One run, if one is due and nobody else is at it. Returns whether it ran. Throws `storeUnavailable` or `overloaded`.
     @discardableResult
     func runIfDue() async throws(Problem) -> Bool {
-        guard try await isDue() else { return false }
+        guard isDue(try await current()) else { return false }
         let ran = try await leases.hold(Self.lease) { _ throws(Problem) in
             // Another may have done it between the look and the lease.
-            guard try await isDue() else { return false }
+            let standing = try await current()
+            guard isDue(standing) else { return false }
             try await rebuild.clearAbandoned()
-            try await compare()
+            try await compare(standing)
             return true
         }
         return ran ?? false
     }
 
-    private func isDue() async throws(Problem) -> Bool {
-        let run = try await postgres.rows(Self.select, [], as: .system, within: timeout).first
-        last.withLock { $0 = run }
-        guard let run else { return true }
-        return Self.age(run.begunAt) >= interval.inMicroseconds
+    private func current() async throws(Problem) -> Standing {
+        guard let standing = try await postgres.rows(Self.select, [], as: .system, within: timeout).first else { throw .unexpected }
+        last.withLock { $0 = standing.run }
+        return standing
     }
 
-    private static func age(_ time: Timestamp) -> Int64 { Timestamp.now.microseconds - time.microseconds }
+    private func isDue(_ standing: Standing) -> Bool { standing.isOver(interval, since: standing.run?.begunAt) }
 
-    private func compare() async throws(Problem) {
-        let before = lastRun
-        let isComplete = before?.completeBegunAt.map { Self.age($0) >= Self.complete.inMicroseconds } ?? true
-        let since = isComplete ? nil : before.map { Timestamp(microseconds: $0.begunAt.microseconds - Self.overlap) }
-        let begun = Timestamp.now
+    private func compare(_ standing: Standing) async throws(Problem) {
+        let isComplete = standing.isOver(Self.complete, since: standing.run?.completeBegunAt)
+        let since = isComplete ? nil : standing.run.map { Timestamp(microseconds: $0.begunAt.microseconds - Self.overlap) }
         let tally = Tally()
         let extent = try await verifier.run(since: since, pause: pause) { mismatch throws(Problem) in
             try await self.note(mismatch, tally)
         }
-        let complete = isComplete ? begun : before?.completeBegunAt
+        let complete = isComplete ? standing.now : standing.run?.completeBegunAt
         let parameters: [PostgresValue] = [
-            .timestamp(begun.microseconds), complete.map { .timestamp($0.microseconds) } ?? .null, .int64(extent.beats),
+            .timestamp(standing.now.microseconds), complete.map { .timestamp($0.microseconds) } ?? .null, .int64(extent.beats),
             .int64(tally.mismatches),
         ]
         let runs = try await postgres.rows(Self.record, parameters, as: .system, within: timeout)
-        last.withLock { $0 = runs.first }
+        last.withLock { $0 = runs.first ?? nil }
     }
 
     private func note(_ mismatch: BeatMismatch, _ tally: Tally) async throws(Problem) {
@@ -133,16 +142,19 @@ public final class BeatVerifySchedule: Sendable {
 
     private static let columns = "begun_at, ended_at, compared, mismatches, complete_begun_at"
 
-    private static func run(_ row: borrowing PostgresRow) throws(PostgresError) -> Run {
-        Run(
-            begunAt: Timestamp(microseconds: try row.timestampMicroseconds(0)),
-            endedAt: Timestamp(microseconds: try row.timestampMicroseconds(1)), compared: try row.int64(2), mismatches: try row.int64(3),
+    private static func run(_ row: borrowing PostgresRow) throws(PostgresError) -> Run? {
+        guard let begun = try row.timestampMicrosecondsOrNil(0) else { return nil }
+        return Run(
+            begunAt: Timestamp(microseconds: begun), endedAt: Timestamp(microseconds: try row.timestampMicroseconds(1)),
+            compared: try row.int64(2), mismatches: try row.int64(3),
             completeBegunAt: try row.timestampMicrosecondsOrNil(4).map { Timestamp(microseconds: $0) })
     }
 
-    private static let select = PostgresStatement<Run>("SELECT \(columns) FROM verifications WHERE name = 'beats'", decode: run)
+    private static let select = PostgresStatement<Standing>(
+        "SELECT \(columns), now() FROM (SELECT) AS asked LEFT JOIN verifications ON name = 'beats'"
+    ) { row throws(PostgresError) in Standing(now: Timestamp(microseconds: try row.timestampMicroseconds(5)), run: try run(row)) }
 
-    private static let record = PostgresStatement<Run>(
+    private static let record = PostgresStatement<Run?>(
         """
         INSERT INTO verifications (name, begun_at, complete_begun_at, ended_at, compared, mismatches)
         VALUES ('beats', $1, $2, greatest(now(), $1), $3, $4)

@@ -1,6 +1,7 @@
 import Contract
 import DataPlane
 import MongoClient
+import PostgresClient
 import TestSupport
 import Testing
 
@@ -105,6 +106,39 @@ struct ScheduledVerifyTests {
             #expect(try await schedule.runIfDue())
             #expect(schedule.lastRun?.compared == 6)
             #expect(schedule.lastRun?.mismatches == 1)
+        }
+    }
+
+    @Test("Whatever clock a gateway has, runs are due by the one that dates beats, and pass no change over")
+    func clocks() async throws {
+        try await Stack.use { stack in
+            let beats = try await stack.makeCatalogue(published: 4, drafts: 0).published
+            let yesterday = "now() - interval '1 day'"
+            try await stack.owner.run(
+                """
+                DROP SCHEMA IF EXISTS clock CASCADE;
+                CREATE SCHEMA clock;
+                GRANT USAGE ON SCHEMA clock TO PUBLIC;
+                CREATE FUNCTION clock.now() RETURNS timestamptz STABLE LANGUAGE sql AS $$ SELECT pg_catalog.now() - interval '1 day' $$;
+                UPDATE beats SET updated_at = \(yesterday) - interval '1 day'
+                """)
+            // A Postgres whose clock is a day behind this process's.
+            var server = stack.server
+            server.serverOptions += " -c search_path=clock,pg_catalog,public"
+            let client = PostgresClient(server, reactor: Stack.reactor)
+            let postgres = PostgresAccess(client, observer: stack.recorder)
+            let schedule = BeatVerifySchedule(
+                verifier: BeatVerifier(postgres: postgres, mongo: stack.mongoAccess), rebuild: try stack.rebuild(), postgres: postgres,
+                interval: .seconds(3600), pause: .milliseconds(1), observer: stack.recorder)
+            #expect(try await schedule.runIfDue())
+            #expect(try await stack.count("verifications WHERE begun_at BETWEEN \(yesterday) - interval '1 minute' AND \(yesterday)") == 1)
+            #expect(try await !schedule.runIfDue())
+            try await stack.owner.run("UPDATE beats SET updated_at = \(yesterday) - interval '10 seconds' WHERE id = '\(beats[0])'")
+            try await Self.letTimePass(stack)
+            #expect(try await schedule.runIfDue())
+            #expect(schedule.lastRun?.compared == 1)
+            await client.shutdown()
+            try await stack.owner.run("DROP SCHEMA clock CASCADE")
         }
     }
 
