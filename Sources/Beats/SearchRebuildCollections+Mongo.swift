@@ -42,16 +42,29 @@ struct SearchRebuildCollections: Sendable {
         }
     }
 
-    /// Copies what is counted in the index and nowhere else. What is counted in the moment between this and the exchange is there again
-    /// with the next count.
-    func carryCounters(to next: String) async throws(Problem) {
+    /// Copies what is counted in the index and nowhere else, `page` rows at a time. What is counted between this and the exchange is there
+    /// again with the next count.
+    func carryCounters(to next: String, page: Int64 = 2000) async throws(Problem) {
+        var last = EntityID(rawValue: 0)
+        while let end = try await carryCounters(to: next, after: last, page) { last = end }
+    }
+
+    /// Those of one page; returns the last id of it, and nil after the last one.
+    private func carryCounters(to next: String, after last: EntityID, _ page: Int64) async throws(Problem) -> EntityID? {
         try await mongo.result(within: timeout) { session in
+            var found: EntityID?
+            let rest: BSONDocument = ["_id": ["$gt": .uuid(last.rawValue)]]
+            try session.find(SearchIndex.collection, rest, projection: ["_id": 1], sort: ["_id": 1], limit: page) {
+                found = EntityID(rawValue: try $0.uuid("_id"))
+            }
+            guard let end = found else { return nil }
             let pipeline: [BSONDocument] = [
-                ["$match": ["popularity": ["$gt": .double(0)]]],
+                ["$match": ["_id": ["$gt": .uuid(last.rawValue), "$lte": .uuid(end.rawValue)], "popularity": ["$gt": .double(0)]]],
                 ["$project": ["popularity": 1]],
                 ["$merge": ["into": .string(next), "whenMatched": "merge", "whenNotMatched": "discard"]],
             ]
             try session.aggregate(SearchIndex.collection, pipeline) { _ in }
+            return end
         }
     }
 

@@ -1,0 +1,40 @@
+import Contract
+import MongoClient
+import PostgresClient
+import TestSupport
+import Testing
+
+@testable import Beats
+
+/// The last steps of a rebuild, one by one.
+@Suite("The end of a rebuild", .timeLimit(.minutes(3)))
+struct RebuildEndTests {
+    @Test("What is counted is carried over page by page, to the rows that are there")
+    func pagesOfCounters() async throws {
+        try await Stack.use { stack in
+            try await stack.mongo.run(deadline: Stack.soon) { session in
+                for number in 1...7 {
+                    let id = BSONValue.uuid(UInt128(number) << 64)
+                    // The third is not in the new index, and the fourth was never counted.
+                    let popularity = number == 4 ? 0 : Double(number) + 0.5
+                    try session.bulkWrite(
+                        "search_index", [.insertOne(["_id": id, "v": 1, "deleted": true, "popularity": .double(popularity)])])
+                    guard number != 3 else { continue }
+                    try session.bulkWrite("search_index_next_a", [.insertOne(["_id": id, "popularity": .double(0)])])
+                }
+            }
+            let collections = SearchRebuildCollections(mongo: stack.mongoAccess)
+            for page: Int64 in [1, 2, 7, 100] {
+                try await collections.carryCounters(to: "search_index_next_a", page: page)
+                let counted = try await stack.mongo.run(deadline: Stack.soon) { session in
+                    var counted: [Double] = []
+                    try session.find("search_index_next_a", [:], sort: ["_id": 1]) { counted.append($0.doubleOrNil("popularity") ?? -1) }
+                    _ = try session.updateMany("search_index_next_a", [:], ["$set": ["popularity": .double(0)]])
+                    return counted
+                }
+                #expect(counted == [1.5, 2.5, 0, 5.5, 6.5, 7.5], "pages of \(page)")
+            }
+            try await collections.dropAllNext()
+        }
+    }
+}
