@@ -26,18 +26,21 @@ public struct SearchRebuild: Sendable {
     private let registry: SearchRebuildRegistry
     private let collections: SearchRebuildCollections
     private let projector: BeatProjector
+    private let observer: any Observer
     private let make: Make
 
-    public init(postgres: PostgresAccess, mongo: MongoAccess, make: @escaping Make) {
+    public init(postgres: PostgresAccess, mongo: MongoAccess, observer: any Observer, make: @escaping Make) {
         leases = LeaseStore(postgres: postgres)
         registry = SearchRebuildRegistry(postgres: postgres)
         collections = SearchRebuildCollections(mongo: mongo)
         projector = BeatProjector(postgres: postgres, mongo: mongo)
+        self.observer = observer
         self.make = make
     }
 
     /// Rebuilds the index; returns how many beats it was made of. `onProgress` hears how many are done, and of how many. Throws `conflict`
-    /// where another rebuild is running; `storeUnavailable` or `overloaded`, and then everything is as it was before.
+    /// where another rebuild is running; `storeUnavailable` or `overloaded`, and then everything is as it was before. What it could not
+    /// clear away it has observed; the next rebuild or the next comparison of the copies does.
     public func run(onProgress: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }) async throws(Problem) -> Int64 {
         let count = try await leases.hold(Self.lease, isPatient: true) { lease throws(Problem) in try await rebuild(lease, onProgress) }
         guard let count else { throw Problem(.conflict, "The search index is being rebuilt already.") }
@@ -58,22 +61,32 @@ public struct SearchRebuild: Sendable {
         // Whoever was killed or frozen before cannot exchange any more what is dropped here; only then is another registered.
         try await collections.dropAllNext()
         try await make(next)
+        let count: Int64
         do throws(Problem) {
             guard let identity = try await collections.identity(of: next), try await registry.register(next, lease) else {
                 throw Self.takenOver
             }
-            let count = try await fill(next, onProgress)
+            count = try await fill(next, onProgress)
             try await collections.carryCounters(to: next)
             crash(at: .rebuildBeforeSwap)
             guard try await leases.renew(lease) else { throw Self.takenOver }
             try await collections.exchange(next, identity)
-            crash(at: .rebuildAfterSwap)
-            try await retire(next)
-            return count
         } catch {
-            // Where this fails too, the next rebuild or the next comparison of the copies clears it away.
-            if (try? await collections.drop(next)) != nil { try? await registry.clear(next) }
+            await clearing(next) { () throws(Problem) in
+                try await collections.drop(next)
+                try await registry.clear(next)
+            }
             throw error
+        }
+        crash(at: .rebuildAfterSwap)
+        await clearing(next) { () throws(Problem) in try await retire(next) }
+        return count
+    }
+
+    /// Whatever becomes of it, what the rebuild has come to stands.
+    private func clearing(_ next: String, _ body: () async throws(Problem) -> Void) async {
+        do throws(Problem) { try await body() } catch {
+            observer.observe(.unexpectedError(id: nil, detail: "\(next) of a rebuild was not cleared away: \(error.detail)"))
         }
     }
 

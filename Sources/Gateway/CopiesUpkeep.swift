@@ -19,7 +19,7 @@ struct CopiesUpkeep: Sendable {
         let copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory"))
         schedule = BeatVerifySchedule(
             verifier: BeatVerifier(postgres: postgres, mongo: mongo, sampler: Self.sampler(stores, postgres)),
-            rebuild: SearchRebuild(postgres: postgres, mongo: mongo, make: Commands.makeCollection(copy, mongo)),
+            rebuild: SearchRebuild(postgres: postgres, mongo: mongo, observer: observer, make: Commands.makeCollection(copy, mongo)),
             postgres: postgres, interval: .seconds(minutes * 60), observer: observer)
     }
 

@@ -21,7 +21,8 @@ extension Commands {
         do throws(Problem) {
             let mongo = MongoAccess(stores.mongo, observer: observer)
             let rebuild = SearchRebuild(
-                postgres: PostgresAccess(stores.postgres, observer: observer), mongo: mongo, make: makeCollection(copy, mongo))
+                postgres: PostgresAccess(stores.postgres, observer: observer), mongo: mongo, observer: observer,
+                make: makeCollection(copy, mongo))
             outcome = .success(
                 try await rebuild.run { done, all in onProgress(Int(done), Double(done) / Double(max(all, 1))) })
         } catch {

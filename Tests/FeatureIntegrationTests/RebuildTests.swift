@@ -17,7 +17,7 @@ extension Stack {
     func rebuild(before: @escaping @Sendable (String) async throws(Problem) -> Void = { _ in }) throws -> SearchRebuild {
         let copy = try CollectionCopy(of: "search_index", directory: "\(Stack.root)/mongo")
         let mongo = mongoAccess
-        return SearchRebuild(postgres: postgresAccess, mongo: mongo) { name throws(Problem) in
+        return SearchRebuild(postgres: postgresAccess, mongo: mongo, observer: recorder) { name throws(Problem) in
             try await mongo.result(within: .seconds(60)) { try copy.make(name, in: $0) }
             try await before(name)
         }
