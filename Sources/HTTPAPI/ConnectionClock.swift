@@ -54,7 +54,8 @@ struct ConnectionClock {
     mutating func end() { isReading = false }
 
     mutating func answered(at now: NIODeadline) {
-        due -= 1
+        // What is no HTTP is answered too, and was never due.
+        if due > 0 { due -= 1 }
         turn = now
         quietSince = now
     }

@@ -14,6 +14,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
     typealias OutboundOut = HTTPResponsePart
 
     private let connection: Connection
+    private let input: RawInput
     private let unwantedBody: Int64
     private let lateAnswer: (RequestID) -> (HTTPResponse, ByteBuffer)
     private var clock: ConnectionClock
@@ -21,8 +22,11 @@ final class ConnectionGuard: ChannelDuplexHandler {
     private var isLate = false
     private var isQuiescing = false
 
-    init(_ connection: Connection, limits: EdgeLimits, lateAnswer: @escaping (RequestID) -> (HTTPResponse, ByteBuffer)) {
+    init(
+        _ connection: Connection, _ input: RawInput, limits: EdgeLimits, lateAnswer: @escaping (RequestID) -> (HTTPResponse, ByteBuffer)
+    ) {
         self.connection = connection
+        self.input = input
         self.lateAnswer = lateAnswer
         unwantedBody = Int64(limits.unwantedBody)
         clock = ConnectionClock(limits, at: .now())
@@ -35,6 +39,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
     // MARK: What comes
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        input.decoded()
         switch unwrapInboundIn(data) {
         case .head:
             clock.head(at: .now())

@@ -40,13 +40,15 @@ struct EdgeChannel: ServerChildChannel {
             decoder.maxHeaderListSize = limits.headerList
             decoder.maxHeaderFieldCount = limits.headerCount
             let pipeline = channel.pipeline.syncOperations
+            let input = RawInput(limits)
+            try pipeline.addHandler(input)
             // What is no HTTP is answered below, after the requests before it. HTTPFields has validated what goes out.
             try pipeline.configureHTTPServerPipeline(
                 withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoder)
             try pipeline.addHandlers(
                 HTTP1ToHTTPServerCodec(secure: edge.trust.isSecure),
-                ConnectionGuard(connection, limits: limits) { edge.lateAnswer(to: $0) },
+                ConnectionGuard(connection, input, limits: limits) { edge.lateAnswer(to: $0) },
                 ImmediateAnswers(edge, connection))
             return Value(
                 stream: try NIOAsyncChannel(

@@ -84,8 +84,11 @@ extension HTTPEdge {
             rawBody: body, fields: exchange.head.headerFields)
     }
 
-    /// Whether nothing may follow the answer on its connection, as far as its header and the gateway's state say.
-    func isLast(_ exchange: Exchange) -> Bool { exchange.fields.asksToClose || traffic.isDraining }
+    /// Whether nothing may follow the answer on its connection, as far as its header and the gateway's state say. What comes after a CONNECT
+    /// or an offer of another protocol is not read, though neither is taken: it may be no HTTP any more.
+    func isLast(_ exchange: Exchange) -> Bool {
+        exchange.fields.asksToClose || exchange.fields.offersUpgrade || exchange.head.method == .connect || traffic.isDraining
+    }
 
     private func checkTarget(_ exchange: Exchange) throws(Problem) {
         // HTTPRequest keeps the first Host as its authority; a second one stays among the fields.

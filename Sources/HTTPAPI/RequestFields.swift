@@ -19,6 +19,8 @@ struct RequestFields {
     var forwardedFor: String?
     var requestedMethod: String?
     var namesVersion = false
+    /// Whether it offers to go on in another protocol (RFC 9110 §7.8).
+    var offersUpgrade = false
 
     init(_ fields: HTTPFields) {
         for field in fields {
@@ -37,6 +39,7 @@ struct RequestFields {
             case "sec-fetch-site": Self.add(field, to: &fetchSite)
             case "x-forwarded-for": Self.add(field, to: &forwardedFor)
             case "if-version-at-least": namesVersion = true
+            case "upgrade": offersUpgrade = true
             case "access-control-request-method": Self.add(field, to: &requestedMethod)
             default: break
             }

@@ -45,6 +45,14 @@ import Testing
         #expect(verdict(74) == .close)
     }
 
+    @Test mutating func anAnswerToNoRequestMakesNoneLessDue() {
+        clock.answered(at: Self.second(0))
+        clock.head(at: Self.second(1))
+        clock.end()
+        #expect(clock.due == 1)
+        #expect(verdict(31) == .late)
+    }
+
     @Test mutating func aBodyKeepsUpItsRateAfterAGrace() {
         clock.head(at: Self.second(0))
         #expect(verdict(4) == .wait(until: Self.second(5)))

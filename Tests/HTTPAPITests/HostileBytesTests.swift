@@ -175,6 +175,64 @@ import Testing
         }
     }
 
+    // MARK: Other protocols
+
+    private static let upgrade = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"]
+
+    @Test(arguments: [
+        (Wire.request("/ok", upgrade), 200), (Wire.request("/ok", ["Upgrade: websocket"]), 200),
+        (Wire.request("/write", upgrade, method: "POST", body: "{}"), 200), (Wire.request("/nowhere", upgrade), 404),
+        (Wire.request("/ok", upgrade, method: "POST", body: "{}"), 405), (Wire.request("x:80", method: "CONNECT"), 400),
+    ])
+    func whatOffersAnotherProtocolIsAnsweredInThisOneAndIsTheLast(_ request: String, _ status: Int) async throws {
+        try await EdgeServer.run(Self.routes) { server in
+            try await server.connect { wire in
+                try await wire.send(Wire.request("/ok") + request + Wire.request("/ok"))
+                #expect(try await wire.answer()?["connection"] == nil)
+                let answer = try #require(try await wire.answer())
+                #expect(answer.status == status && answer["connection"] == "close")
+                #expect(try await wire.isClosed())
+            }
+        }
+    }
+
+    @Test func anotherProtocolsBytesHinderNoAnswer() async throws {
+        let gate = Gate()
+        let slow = Route.get("/slow", .anyone) { _ throws(Problem) in
+            await gate.pass()
+            return .json(Self.body)
+        }
+        try await EdgeServer.run(Self.routes + [slow]) { server in
+            try await server.connect { wire in
+                try await wire.send(Wire.request("/slow", Self.upgrade))
+                await gate.arrivals()
+                let bytes = String(repeating: "x", count: 1 << 20)
+                for _ in 0..<8 { #expect(try await wire.send(bytes)) }
+                gate.open()
+                let answer = try #require(try await wire.answer())
+                #expect(answer.status == 200 && answer["connection"] == "close")
+                #expect(try await wire.isClosed())
+            }
+        }
+    }
+
+    @Test(arguments: [Wire.request("/ok", upgrade), Wire.request("x:80", method: "CONNECT"), ""])
+    func bytesThatAreNoRequestAreCutOff(_ start: String) async throws {
+        var limits = EdgeLimits()
+        limits.unwantedBody = 1 << 20
+        try await EdgeServer.run(Self.routes, limits: limits) { server in
+            try await server.connect { wire in
+                try await wire.send(start)
+                let bytes = String(repeating: "\r\n", count: 1 << 15)
+                var count = 0
+                while try await wire.send(bytes) {
+                    count += 1
+                    try #require(count < 10_000)
+                }
+            }
+        }
+    }
+
     // MARK: Slow ones
 
     @Test func aSilentConnectionIsClosed() async throws {

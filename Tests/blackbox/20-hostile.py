@@ -143,6 +143,33 @@ def wrong_targets_and_hosts():
         expect(f"{path[:60]} gives no field", answer and "x-evil" not in answer.fields)
 
 
+def other_protocols():
+    """What offers another protocol is answered in this one, and nothing of what follows is answered or kept."""
+    offers = {
+        "h2c": (request("/health/live", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"), 200),
+        "WebSocket": (request("/nowhere", "Connection: Upgrade", "Upgrade: websocket"), 404),
+        "CONNECT": (request("x:80", method="CONNECT"), 400),
+    }
+    for name, (offer, status) in offers.items():
+        with Wire() as wire:
+            wire.send(offer + request("/metrics"))
+            answer = wire.answer()
+            expect(name, answer and answer.status == status and answer.fields.get("connection") == "close", answer)
+            expect(f"{name}: closed as announced", wire.closed())
+    resident = memory()
+    with contextlib.ExitStack() as open_wires:
+        wires = [open_wires.enter_context(Wire()) for _ in range(20)]
+        for wire in wires:
+            wire.send(offers["h2c"][0])
+            wire.send(b"x" * (15 << 20))
+        expect("300 MB after offers are not kept", memory() - resident < 100 << 20, f"{(memory() - resident) >> 20} MB")
+        answers = [wire.answer() for wire in wires]
+        expect("each is answered", all(a and a.status == 200 for a in answers) and all(wire.closed() for wire in wires), answers)
+    with Wire() as wire:
+        wire.send(offers["CONNECT"][0])
+        expect("bytes without end after a CONNECT are cut off", not all(wire.send(b"x" * (1 << 20)) for _ in range(64)))
+
+
 def wrong_methods_and_bodies():
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "QUERY"]:
         answer = problem(method, "/api/genres", 405, "method_not_allowed", method=method)
@@ -420,7 +447,7 @@ def main():
     usual = times(beat)
     # A second, unless the machine is so slow that even now it takes longer than usual.
     longest = max(1, 10 * usual[-1])
-    for step in [broken_requests, wrong_targets_and_hosts, wrong_methods_and_bodies, wrong_json, wrong_queries, wrong_cursors, many_requests_at_once,
+    for step in [broken_requests, wrong_targets_and_hosts, other_protocols, wrong_methods_and_bodies, wrong_json, wrong_queries, wrong_cursors, many_requests_at_once,
                  whole_answers_before_closing, slow_ones, lambda: sieges(beat, longest)]:
         began, failed = time.monotonic(), len(FAILURES)
         try:
