@@ -20,11 +20,14 @@ final class ImmediateAnswers: ChannelDuplexHandler {
     /// A request that may be answered here once its end is there.
     private var pending: Exchange?
     private var isUnflushed = false
+    private var answers = 0
 
     init(_ edge: HTTPEdge, _ connection: Connection) {
         self.edge = edge
         self.connection = connection
     }
+
+    func handlerRemoved(context: ChannelHandlerContext) { edge.traffic.end(answeredAtOnce: answers, unanswered: handedOn) }
 
     // MARK: What comes
 
@@ -75,10 +78,12 @@ final class ImmediateAnswers: ChannelDuplexHandler {
         if let body { context.write(wrapOutboundOut(.body(body)), promise: nil) }
         context.write(wrapOutboundOut(.end(nil)), promise: nil)
         isUnflushed = true
+        answers += 1
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) { handedOn -= 1 }
+        // What is no HTTP is answered by the task without having been handed on.
+        if handedOn > 0, case .end = unwrapOutboundIn(data) { handedOn -= 1 }
         context.write(data, promise: promise)
     }
 }

@@ -4,9 +4,23 @@ import Synchronization
 final class Traffic: Sendable {
     private let inFlight = Atomic<Int>(0)
     private let draining = Atomic(false)
+    private let atOnce = Atomic<Int>(0)
+    private let unanswered = Atomic<Int>(0)
 
     var count: Int { inFlight.load(ordering: .relaxed) }
     var isDraining: Bool { draining.load(ordering: .relaxed) }
+
+    /// Of the connections that have ended: answers that event loops gave by themselves, and requests that the tasks had and did not answer.
+    /// For tests: nothing else tells an answer of the one from one of the other.
+    var ended: (answeredAtOnce: Int, unanswered: Int) {
+        (atOnce.load(ordering: .relaxed), unanswered.load(ordering: .relaxed))
+    }
+
+    /// Says what a connection that ends had.
+    func end(answeredAtOnce: Int, unanswered: Int) {
+        atOnce.wrappingAdd(answeredAtOnce, ordering: .relaxed)
+        self.unanswered.wrappingAdd(unanswered, ordering: .relaxed)
+    }
 
     func drain() { draining.store(true, ordering: .relaxed) }
 

@@ -1,9 +1,10 @@
 import Contract
-import HTTPAPI
 import NIOCore
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import HTTPAPI
 
 /// What is answered on the event loop, and what waits its turn.
 @Suite(.timeLimit(.minutes(1))) struct ImmediateAnswerTests {
@@ -46,6 +47,71 @@ import Testing
                 #expect(try await wire.answer()?.body == #"{"n":5}"#)
                 #expect(try await wire.answer()?.code == "not_found")
             }
+        }
+    }
+
+    /// How many answers one connection got at once. Whatever its task was left with must have been answered by then.
+    private func expectAnswers(
+        atOnce count: Int, _ body: (inout Wire) async throws -> Void, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        try await EdgeServer.run(routes()) { server in
+            try await server.connect(body)
+            let isSo = await eventually { server.edge.traffic.ended == (count, 0) }
+            #expect(isSo, "\(server.edge.traffic.ended)", sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test func whatIsAtHandIsAnsweredAtOnce() async throws {
+        try await expectAnswers(atOnce: 4) { wire in
+            try await wire.send(Self.requests("/quick/1", "/refused", "/nowhere"))
+            for _ in 1...3 { #expect(try await wire.answer() != nil) }
+            try await wire.send(Self.requests("/quick/4"))
+            #expect(try await wire.answer()?.status == 200)
+        }
+    }
+
+    @Test func afterASlowAnswerTheNextAreGivenAtOnceAgain() async throws {
+        try await expectAnswers(atOnce: 2) { wire in
+            // The second waits for the first, in the task.
+            try await wire.send(Self.requests("/slow/1", "/quick/2"))
+            await gate.arrivals()
+            gate.open()
+            for _ in 1...2 { #expect(try await wire.answer()?.status == 200) }
+            for n in 3...4 {
+                try await wire.send(Self.requests("/quick/\(n)"))
+                #expect(try await wire.answer()?.status == 200)
+            }
+        }
+    }
+
+    @Test func afterABodyTheNextAnswerIsGivenAtOnceAgain() async throws {
+        try await expectAnswers(atOnce: 1) { wire in
+            try await wire.send(Wire.request("/written", method: "POST", body: #"{"a":1}"#))
+            #expect(try await wire.answer()?.status == 204)
+            try await wire.send(Self.requests("/quick/2"))
+            #expect(try await wire.answer()?.status == 200)
+        }
+    }
+
+    @Test func afterABodyThatWasAskedForTheNextAnswerIsGivenAtOnceAgain() async throws {
+        try await expectAnswers(atOnce: 2) { wire in
+            let fields = ["Content-Type: application/json", "Content-Length: 7", "Expect: 100-continue"]
+            try await wire.send(Self.requests("/quick/1") + Wire.request("/written", fields, method: "POST"))
+            #expect(try await wire.answer()?.status == 200)
+            #expect(try await wire.answer()?.status == 100)
+            try await wire.send(#"{"a":1}"#)
+            #expect(try await wire.answer()?.status == 204)
+            try await wire.send(Self.requests("/quick/2"))
+            #expect(try await wire.answer()?.status == 200)
+        }
+    }
+
+    @Test func whatIsNoHTTPIsNoRequestThatWasAnswered() async throws {
+        try await expectAnswers(atOnce: 1) { wire in
+            try await wire.send(Self.requests("/quick/1") + "what is this\r\n\r\n")
+            #expect(try await wire.answer()?.status == 200)
+            #expect(try await wire.answer()?.status == 400)
+            #expect(try await wire.isClosed())
         }
     }
 
@@ -188,9 +254,11 @@ import Testing
                 try await wire.send((0..<count).map { Wire.request("/large/\($0)") }.joined())
                 var (answered, before) = (0, -1)
                 while answered == 0 || answered != before {
-                    try await Task.sleep(for: .milliseconds(100))
+                    try await letOthersPass(server)
                     before = answered
-                    answered = server.recorder.all.count
+                    answered = server.recorder.count {
+                        if case .request(_, _, let path, _, _, _, _, _) = $0 { path.hasPrefix("/large") } else { false }
+                    }
                 }
                 // 200 MB are asked for; the systems' buffers hold some of them.
                 #expect(answered < 1000)
@@ -199,6 +267,16 @@ import Testing
                     #expect(answer["etag"] == #""\#(n)""# && answer.body.utf8.count == 100_000)
                 }
             }
+        }
+    }
+
+    /// Answers others on every event loop, at once and by a task, again and again: whatever is ready has its turn meanwhile, however slow the
+    /// machine is. What has not gone on by then waits for something else.
+    private func letOthersPass(_ server: EdgeServer) async throws {
+        gate.open()
+        for _ in 0..<8 * System.coreCount {
+            #expect(try await server.answer("/quick/1")?.status == 200)
+            #expect(try await server.answer("/slow/1")?.status == 200)
         }
     }
 
