@@ -30,11 +30,14 @@ ROUNDS = 8
 ALIKE = 0.9
 PATIENCE = 20
 
-# What exists to account for refusals and traffic, and so changes with them. Nothing else is left out.
+# What exists to account for refusals and traffic, and so changes with them, or with the clock. Nothing else is left out.
 TRAFFIC = {
     "audit_log": "a refusal at the edge and a sign-in that failed are entries",
     "audit_unsealed": "entries that are not yet in the chain",
     "audit_chain": "the chain over those entries",
+    "cache_generation": "what gateways agree on among themselves",
+    "leases": "which gateway does what one does for all",
+    "verifications": "the last comparison of copies, made by the clock",
 }
 
 
