@@ -37,7 +37,8 @@ import Testing
         let known: BSONDocument = ["_id": .uuid(Sample.id.rawValue), "v": ["$lt": 7, "$gte": 3]]
         var edited = state()
         edited.contentVersion = 3
-        guard case .updateOne(filter: known, update: ["$set": ["v": 7]], upsert: false) = BeatDocuments.contentWrite(edited, nil) else {
+        let raised: BSONDocument = ["$set": ["v": 7], "$unset": ["deleted": ""]]
+        guard case .updateOne(filter: known, update: raised, upsert: false) = BeatDocuments.contentWrite(edited, nil) else {
             Issue.record("a version that changed only the core must keep the content, and make none where it is lost or of the past")
             return
         }

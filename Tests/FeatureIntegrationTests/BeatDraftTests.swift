@@ -11,7 +11,7 @@ import Testing
 @testable import HTTPAPI
 
 /// Beats as they are written, over the real databases.
-@Suite("Beats that are written", .timeLimit(.minutes(3)))
+@Suite("Beats that are written", .timeLimit(.minutes(5)))
 struct BeatDraftTests {
     /// Ada, who makes beats, Bob, who does not, and a relay that runs only where a test says so.
     private struct Scene {

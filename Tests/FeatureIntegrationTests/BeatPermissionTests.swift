@@ -10,7 +10,7 @@ import Testing
 @testable import Beats
 
 /// Beats that are shared before they are everybody's, over the real databases.
-@Suite("Shared beats", .timeLimit(.minutes(3)))
+@Suite("Shared beats", .timeLimit(.minutes(5)))
 struct BeatPermissionTests {
     /// Ada, who makes beats, others, and a draft of Ada's.
     private struct Scene {

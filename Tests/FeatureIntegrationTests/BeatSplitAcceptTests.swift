@@ -7,7 +7,7 @@ import Testing
 @testable import Beats
 
 /// An offer is accepted as it was seen, or not at all.
-@Suite("Accepting a share", .timeLimit(.minutes(3)))
+@Suite("Accepting a share", .timeLimit(.minutes(5)))
 struct BeatSplitAcceptTests {
     /// A beat of Ada's of which Bob is offered half.
     private struct Scene {

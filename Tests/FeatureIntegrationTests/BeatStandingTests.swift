@@ -9,7 +9,7 @@ import Testing
 @testable import Identity
 
 /// What it means everywhere when a beat's standing changes, seen on another instance than the one that changed it.
-@Suite("A beat that is taken back", .timeLimit(.minutes(3)))
+@Suite("A beat that is taken back", .timeLimit(.minutes(5)))
 struct BeatStandingTests {
     /// Two whole gateways over the same stores, a creator and an admin.
     private struct Scene {

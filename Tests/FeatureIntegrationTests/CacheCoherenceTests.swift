@@ -7,7 +7,7 @@ import Testing
 @testable import DataPlane
 
 /// Whatever becomes of Redis, no reader is shown what was replaced, for longer than an instance may be out of touch.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct CacheCoherenceTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct CacheCoherenceTests {
     private static let detail = CacheFixture.detail
     /// For how long an instance may serve what was replaced.
     private static let outOfTouch = Duration.milliseconds(250)

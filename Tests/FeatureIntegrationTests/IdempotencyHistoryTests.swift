@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Random histories of keys over the real database, against a model of a few lines.
-@Suite("Keys against a model", .timeLimit(.minutes(2)))
+@Suite("Keys against a model", .timeLimit(.minutes(5)))
 struct IdempotencyHistoryTests {
     /// What a key is, in words of memory.
     private enum Standing: Equatable {

@@ -8,7 +8,7 @@ import Testing
 @testable import Identity
 
 /// Requests that are sent again, over real HTTP and the real database.
-@Suite("Requests that have a key", .timeLimit(.minutes(3)))
+@Suite("Requests that have a key", .timeLimit(.minutes(5)))
 struct IdempotencyTests {
     /// Ada and Bob, who make beats, and a gateway.
     private struct Scene {
@@ -234,7 +234,7 @@ struct IdempotencyTests {
 }
 
 /// Keys as they are kept, without HTTP.
-@Suite("Keys in the database", .timeLimit(.minutes(1)))
+@Suite("Keys in the database", .timeLimit(.minutes(5)))
 struct IdempotencyStoreTests {
     private static let account = Principal.account(
         Account(id: .now, sessionID: nil, roles: .user, isVerified: true, hasSecondFactor: false))

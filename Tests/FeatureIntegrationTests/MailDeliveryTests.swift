@@ -108,7 +108,9 @@ extension Stack {
                     _ = try await server.mails(1)
                     running.cancel()
                     await running.value
+                    // What commits by itself is not cancelled; the server ends it, as it would if its client's machine were gone.
                     let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    try await stack.owner.run("SELECT pg_terminate_backend(pid) FROM \(waiting)")
                     #expect(try await eventually { try await stack.count(waiting) == 0 })
                 }
                 try await stack.owner.run("UPDATE outbox SET claimed_until = now() WHERE claimed_until IS NOT NULL")

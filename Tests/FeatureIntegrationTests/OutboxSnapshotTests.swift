@@ -7,7 +7,7 @@ import Testing
 @testable import DataPlane
 
 /// Rows that have gone while some transaction, a dump say, may still see them: nothing removes them before it ends.
-@Suite(.timeLimit(.minutes(3))) struct OutboxSnapshotTests {
+@Suite(.timeLimit(.minutes(5))) struct OutboxSnapshotTests {
     /// Rows that have gone.
     private static let gone = 20_000
 

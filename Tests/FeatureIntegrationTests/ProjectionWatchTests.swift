@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What somebody who has written is told, where another gateway's relay delivers.
-@Suite("Waiting for copies", .timeLimit(.minutes(3)))
+@Suite("Waiting for copies", .timeLimit(.minutes(5)))
 struct ProjectionWatchTests {
     @Test(
         "A version is shown once its own row has left the outbox, and not while that is a dead letter",

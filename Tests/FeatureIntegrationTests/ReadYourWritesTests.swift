@@ -6,7 +6,7 @@ import Testing
 @testable import Identity
 
 /// Whoever has written reads it, whichever gateway he asks next.
-@Suite("Two gateways", .timeLimit(.minutes(3)))
+@Suite("Two gateways", .timeLimit(.minutes(5)))
 struct ReadYourWritesTests {
     @Test("The next read of whoever has changed a beat shows the change, at another gateway too, by the version that it carries")
     func elsewhere() async throws {

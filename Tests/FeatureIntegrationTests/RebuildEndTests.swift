@@ -7,7 +7,7 @@ import Testing
 @testable import Beats
 
 /// The last steps of a rebuild, one by one.
-@Suite("The end of a rebuild", .timeLimit(.minutes(3)))
+@Suite("The end of a rebuild", .timeLimit(.minutes(5)))
 struct RebuildEndTests {
     @Test("What is counted is carried over page by page, to the rows that are there")
     func pagesOfCounters() async throws {

@@ -8,7 +8,7 @@ import Testing
 @testable import Beats
 
 /// Gateways compare the copies from time to time, one for all.
-@Suite("Comparing copies on a schedule", .timeLimit(.minutes(3)))
+@Suite("Comparing copies on a schedule", .timeLimit(.minutes(5)))
 struct ScheduledVerifyTests {
     private static func schedule(_ stack: Stack, _ recorder: Recorder? = nil) throws -> BeatVerifySchedule {
         BeatVerifySchedule(

@@ -9,7 +9,7 @@ import Testing
 @testable import DataPlane
 
 /// Copies that are not what Postgres says are found, each of them and no other, and set right.
-@Suite("Verifying copies", .timeLimit(.minutes(3)))
+@Suite("Verifying copies", .timeLimit(.minutes(5)))
 struct VerifyTests {
     private static func mismatches(_ stack: Stack) async throws -> Set<BeatMismatch> {
         let found = Recording()
