@@ -140,7 +140,8 @@ public final class Metrics: Observer {
         for store in StoreName.allCases {
             text.sample("kababeat_store_call_failures_total", [("store", store.rawValue)], Double(storeFailures[Self.index(store)].value))
         }
-        text.family("kababeat_mismatch_total", .counter, "Copies that a comparison found to be not what their owners say, by kind and place.")
+        text.family(
+            "kababeat_mismatch_total", .counter, "Copies that a comparison found to be not what their owners say, by kind and place.")
         for (labels, count) in mismatches.withLock({ $0 }).sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
             text.sample("kababeat_mismatch_total", [("kind", labels[0]), ("place", labels[1])], Double(count))
         }

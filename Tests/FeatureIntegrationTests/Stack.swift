@@ -72,7 +72,8 @@ struct Stack: Sendable {
     /// As good as new, for the next test.
     func cleaned() async throws -> Stack {
         try await owner.run(
-            "TRUNCATE users, outbox, mails, leases, index_rebuilds, verifications, held_usernames, signing_keys, idempotency_keys, audit_log, audit_chain, audit_unsealed CASCADE")
+            "TRUNCATE users, outbox, mails, leases, index_rebuilds, verifications, held_usernames, signing_keys, idempotency_keys, audit_log, audit_chain, audit_unsealed CASCADE"
+        )
         try await mongo.run(deadline: Self.soon) { session in
             for collection in ["beats", "search_index", "beat_analytics", "media.files", "media.chunks"] {
                 try session.deleteMany(collection, [:])
