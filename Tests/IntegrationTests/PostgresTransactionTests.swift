@@ -87,9 +87,10 @@ extension PostgresTests {
             try await withTable { (client) async throws in
                 let error = await failure {
                     try await client.transaction(settings: PostgresSettings([("not a name", "x")]), deadline: soon) { transaction in
-                        async let first = transaction.execute(Self.insert, [.int64(1)])
-                        async let second = transaction.execute(Self.insert, [.int64(2)])
-                        _ = try await (first, second)
+                        async let one = failure { try await transaction.execute(Self.insert, [.int64(1)]) }
+                        async let other = failure { try await transaction.execute(Self.insert, [.int64(2)]) }
+                        // Whichever is sent first has BEGIN before it.
+                        for error in await [one, other] { if let error, error.stage == .begin { throw error } }
                     }
                 }
                 #expect(error?.stage == .begin)

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -172,8 +173,21 @@ class Run:
                  "disturbances": disturbances.all.spans, "stalls": disturbances.stalls.spans, **beat.as_json()}, file, indent=1)
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop(number, _):
+    """Ends the run, and what it has started; once, although a whole process group is told, and by two hands."""
+    for one in STOPS:
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     run = Run(arguments())
+    # Explicitly: a shell lets what it starts in the background ignore SIGINT.
+    for one in STOPS:
+        signal.signal(one, stop)
     try:
         is_well = asyncio.run(run.run())
     except (Unexpected, RuntimeError) as error:
