@@ -179,7 +179,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 def stop(number, _):
     """Ends the run, and what it has started; once, although a whole process group is told, and by two hands."""
     for one in STOPS:
-        signal.signal(one, signal.SIG_IGN)
+        signal.signal(one, lambda *_: None)
     sys.exit(128 + number)
 
 
