@@ -80,7 +80,7 @@ public final class BeatDraftService: Sendable {
                 guard stored.core.creator.id == account.id else { throw .forbidden }
                 return try await self.store.retire(stored, to: nil, as: account)
             }.core.version
-            await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
+            try await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)
         }
     }
@@ -150,7 +150,7 @@ public final class BeatDraftService: Sendable {
         let (written, isShown) = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let written = try await commit()
             let version = written?.core.version ?? 1
-            await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
+            try await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return (written, version)
         }
         guard let written else { return try await beats.beat(id, for: account, bypassingCache: true) }

@@ -95,7 +95,7 @@ public struct AccountAdminService: Sendable {
             try await transaction.file(event)
             return (try await AccountAdminStore.lock(id, in: transaction), announcements)
         }
-        if !announcements.isEmpty { await notice.committed(announcements) }
+        if !announcements.isEmpty { try await notice.committed(announcements) }
         return entry
     }
 

@@ -35,7 +35,7 @@ public struct AccountProfileService: Sendable {
             let isShownInBeats = own.displayName != current.displayName || own.avatarURL != current.avatarURL
             return (own, try await AccountStore.announce(id, inBeats: isShownInBeats, in: transaction))
         }
-        await notice.committed(changed.announcements)
+        try await notice.committed(changed.announcements)
         return changed.account
     }
 
@@ -59,7 +59,7 @@ public struct AccountProfileService: Sendable {
                 Self.event("username_changed", account, caller, [.previous: current.username, .username: username]))
             return (try await AccountStore.own(id, in: transaction), announcements)
         }
-        await notice.committed(changed.announcements)
+        try await notice.committed(changed.announcements)
         return changed.account
     }
 
@@ -76,7 +76,7 @@ public struct AccountProfileService: Sendable {
             return (try await AccountStore.own(id, in: transaction), announcements)
         }
         guard !changed.announcements.isEmpty else { return changed.account }
-        await notice.committed(changed.announcements)
+        try await notice.committed(changed.announcements)
         return changed.account
     }
 
@@ -94,7 +94,7 @@ public struct AccountProfileService: Sendable {
             try await transaction.file(Self.event("account_deleted", account, caller, [:]))
             return try await AccountStore.announce(id, inBeats: true, in: transaction)
         }
-        await notice.committed(announcements)
+        try await notice.committed(announcements)
     }
 
     private static func event(

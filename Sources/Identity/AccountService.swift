@@ -90,7 +90,7 @@ public final class AccountService: Sendable {
             return entry
         }
         crash(at: .registrationAfterCommit)
-        await tools.notice.committed(entry.changes)
+        try await tools.notice.committed(entry.changes)
         guard admitsUnverified else { return .mailed }
         return .signedIn(try await tools.sessions.open(id, caller: caller, proof: .other))
     }
@@ -152,7 +152,7 @@ public final class AccountService: Sendable {
             try await transaction.file(Self.event("email_verified", .info, proof.user, caller))
             return try await AccountStore.announce(proof.user, in: transaction)
         }
-        await tools.notice.committed(changes)
+        try await tools.notice.committed(changes)
     }
 
     /// Sends another link to an address that waits to be verified. Answers alike, and after the same time, whatever there is. Throws
@@ -188,7 +188,7 @@ public final class AccountService: Sendable {
                 try await transaction.file(Self.event("email_change_asked", .notice, account.id, caller))
             }
         }
-        await tools.notice.committed([])
+        try await tools.notice.committed([])
     }
 
     // MARK: Passwords
@@ -224,7 +224,7 @@ public final class AccountService: Sendable {
             try await transaction.file(Self.event("password_reset", .notice, known.id, caller))
             return try await AccountStore.announce(known.id, in: transaction)
         }
-        await tools.notice.committed(changes)
+        try await tools.notice.committed(changes)
     }
 
     /// Sets a new password and ends every other session. Throws `invalidRequest` where the old one is wrong or the new one may not be
@@ -248,7 +248,7 @@ public final class AccountService: Sendable {
             guard let email = own.email else { return }
             try await tools.mails.enqueue(.passwordChanged(username: own.username), to: email, in: transaction)
         }
-        await tools.notice.committed([])
+        try await tools.notice.committed([])
     }
 
     /// The hash that `password` was checked against. Guesses are counted per account, whoever makes them.
@@ -284,7 +284,7 @@ public final class AccountService: Sendable {
                 try await body(known, transaction)
             }
         }
-        await tools.notice.committed([])
+        try await tools.notice.committed([])
     }
 
     /// Runs `body` and returns, or throws what it throws, after a whole number of beats.

@@ -41,7 +41,7 @@ public struct IdentityLinks: Sendable {
                 let outcome = try await store.firstSight(of: identity, usernames: UsernameChoice.candidates(for: identity)) { outcome in
                     Self.events(of: outcome, identity, caller)
                 }
-                if case .made(_, let changes) = outcome { await notice.committed(changes) }
+                if case .made(_, let changes) = outcome { try await notice.committed(changes) }
                 return try Self.inGoodStanding(outcome.account)
             } catch {
                 guard error == IdentityLinkStore.outrun else { throw error }

@@ -144,6 +144,11 @@ struct CacheFixture {
 }
 
 extension EntityCache {
+    /// The version in memory, whether or not it may be served without asking just now; nil for none.
+    func held(_ id: EntityID) -> Int64? {
+        state.withLock { $0.local.value(for: Key(representation: CacheFixture.detail, id: id), now: .now)?.body.version }
+    }
+
     /// The version that a reader is shown; 0 where it is shown none.
     func version(_ id: EntityID, _ truth: CacheFixture.Truth) async throws -> Int64 {
         try await lookUp(CacheFixture.detail, [id], from: truth.source)[0].body.version

@@ -14,11 +14,15 @@ public struct CommitNotice: Sendable {
         self.wake = wake
     }
 
-    public func committed(_ changes: [Announcement]) async {
-        // The relay announces the same again, for as long as it takes: nothing is lost where no store can be told.
+    /// Throws `storeUnavailable` where neither Redis nor Postgres could be told of the changes: other instances may show for a moment what
+    /// was replaced, so nobody is to take the change for acknowledged. The relay announces it again, for as long as that takes.
+    public func committed(_ changes: [Announcement]) async throws(Problem) {
+        defer { wake() }
         do throws(Problem) { try await cache.announce(changes) } catch {
             observer.observe(.storeNote(.postgres, "cannot announce at once: \(error.detail)"))
+            throw Problem(
+                .storeUnavailable, "The change is made, but a part of the system cannot be told of it yet.", retryAfter: 1,
+                missing: [.postgres])
         }
-        wake()
     }
 }
