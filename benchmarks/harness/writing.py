@@ -230,13 +230,17 @@ class Snapshot:
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
     def __enter__(self):
-        self.process.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM outbox;\n")
+        # The gateway's role is cut off where it idles in a transaction.
+        self.process.stdin.write(
+            "SET idle_in_transaction_session_timeout = 0;\nBEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM outbox;\n")
         self.process.stdin.flush()
         return self
 
     def __exit__(self, *_):
+        self.process.stdin.write("SELECT count(*) FROM outbox;\nCOMMIT;\n")
         self.process.stdin.close()
-        self.process.wait(10)
+        if self.process.wait(60) != 0:
+            raise SystemExit("the snapshot was not held to the end")
 
 
 # What a claim reads, from the oldest row on or from what came due lately.
