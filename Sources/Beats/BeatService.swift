@@ -150,7 +150,7 @@ public final class BeatService: Sendable {
         if case .failure(let problem) = contents { throw problem }
         let last = found.count > shown.count ? shown.last : nil
         let bodies = shown.map { core in Self.body(core, contents.map { $0[core.id] }) }
-        await cache.learn(.beat, Dictionary(zip(shown.map(\.id), bodies)) { first, _ in first })
+        try await cache.learn(.beat, Dictionary(zip(shown.map(\.id), bodies)) { first, _ in first })
         return BeatList(
             beats: bodies.map { Lookup(tier: .bypass, body: $0) },
             next: last.map { Cursor(order: order, value: .integer($0.createdAt.microseconds), id: $0.id) }, total: total,

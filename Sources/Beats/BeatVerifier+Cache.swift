@@ -13,7 +13,7 @@ extension BeatVerifier {
         let samples = try await sampler.samples(Self.samples)
         let suspects = try await wrong(samples)
         guard !suspects.isEmpty else { return samples.count }
-        // As with the copies in MongoDB: what a delivery was about to change is not wrong.
+        // As with the copies in MongoDB: what a delivery was about to change is not wrong. Cancelled, it looks at once.
         try? await Task.sleep(for: Self.moment)
         let ids = Set(suspects.map(\.sample.id))
         let underway = try await undelivered(among: Array(ids))

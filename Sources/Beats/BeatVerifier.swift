@@ -222,6 +222,7 @@ public struct BeatVerifier: Sendable {
             let known = Set(try await postgres.rows(Self.selectKnown, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout))
             for id in ids where !known.contains(id) { try await onMismatch(BeatMismatch(kind: .orphan, place: place, id: id, version: 0)) }
             last = end
+            // Cancelled, it goes on at once, as above.
             if pause > .zero { try? await Task.sleep(for: pause) }
         }
     }

@@ -37,6 +37,17 @@ import Testing
         #expect(Self.read(1, &versions, isYoung: true, of: EntityID(rawValue: 8)) == [true, true])
     }
 
+    @Test func whatNobodyCouldBeToldOfIsStillToBeAnnounced() {
+        var versions = NewestVersions()
+        _ = Self.announced(2, &versions)
+        versions.untold(Self.beat(2))
+        #expect(Self.read(2, &versions) == [false, true])
+        // Of an older one nothing is to be said any more.
+        _ = Self.announced(3, &versions)
+        versions.untold(Self.beat(2))
+        #expect(Self.read(3, &versions) == [false, false])
+    }
+
     /// Against a map that forgets nothing.
     @Test func theLastOnesAreNeverForgottenAndNoneIsRememberedWrong() {
         var random = SeededGenerator()

@@ -1,4 +1,5 @@
 import Contract
+import PostgresClient
 import RedisClient
 import Synchronization
 import TestSupport
@@ -9,7 +10,7 @@ import Testing
 /// Whatever becomes of Redis, no reader is shown what was replaced, for longer than an instance may be out of touch.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct CacheCoherenceTests {
     private static let detail = CacheFixture.detail
-    /// For how long an instance may serve what was replaced.
+    /// For how long an instance may serve what was replaced. Tests wait for just as long: from then on is what they are about.
     private static let outOfTouch = Duration.milliseconds(250)
 
     private static func announcement(_ id: EntityID, _ version: Int64) -> [Announcement] {
@@ -140,6 +141,31 @@ import Testing
                 for instance in instances { await instance.stop() }
                 for client in clients { await client.shutdown() }
             }
+        }
+    }
+
+    @Test func whatNobodyCouldBeToldOfIsNoAnswerUntilSomebodyIs() async throws {
+        try await Stack.use { stack in
+            // The generation's table is out of reach, as it is where Postgres dies between a read and the announcement of it.
+            var nowhere = stack.server
+            nowhere.port = try closedPort()
+            let postgres = PostgresClient(nowhere, reactor: Stack.reactor)
+            let cache = EntityCache(
+                representations: [Self.detail], redis: nil, postgres: PostgresAccess(postgres, observer: stack.recorder),
+                observer: stack.recorder)
+            let (id, truth) = (CacheFixture.newID(), CacheFixture.Truth())
+            truth.set(id, 1)
+            #expect(try await cache.version(id, truth) == 1)
+            truth.set(id, 2)
+            for _ in 0..<2 {
+                let code = await problem { () throws(Problem) in
+                    try await cache.lookUp(Self.detail, [id], from: truth.source)[0].body.version
+                }
+                #expect(code == .storeUnavailable)
+            }
+            await #expect(throws: Problem.self) { try await cache.announce(Self.announcement(id, 2)) }
+            await #expect(throws: Problem.self) { _ = try await cache.version(id, truth) }
+            await postgres.shutdown()
         }
     }
 

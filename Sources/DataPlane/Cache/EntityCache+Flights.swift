@@ -42,7 +42,7 @@ extension EntityCache {
             let unknown = missing.filter { bodies[$0] == nil }
             if !unknown.isEmpty {
                 let loaded = try await source.load(unknown)
-                await learn(representation.kind, loaded)
+                try await learn(representation.kind, loaded)
                 bodies.merge(loaded) { kept, _ in kept }
             }
             for id in missing { land(representation, id, flights[id], Lookup(tier: .miss, body: bodies[id] ?? .absent)) }
@@ -81,6 +81,7 @@ extension EntityCache {
     ) async -> [EntityID] {
         var waiting = ids
         for pause in [5, 15, 30] where !waiting.isEmpty {
+            // Cancelled, it looks at once, three times at most.
             try? await Task.sleep(for: .milliseconds(pause))
             var still: [EntityID] = []
             for (id, entry) in zip(waiting, await shared.find(waiting.map { representation.sharedKey($0, access.generation) }, access)) {

@@ -27,6 +27,7 @@ extension EntityCache {
     private func repeatedly(_ body: () async -> Void) async {
         while !Task.isCancelled {
             await body()
+            // Cancelled, the wait ends at once, and so does the loop.
             try? await Task.sleep(for: Self.interval)
         }
     }
@@ -115,7 +116,16 @@ extension EntityCache {
         guard !announcements.isEmpty else { return }
         observer.observe(.cacheInvalidated(count: announcements.count))
         forget(announcements)
-        defer { forget(announcements) }
+        do throws(Problem) { try await tellOthers(announcements) } catch {
+            forget(announcements)
+            // Whoever reads it here next has to tell it first.
+            state.withLock { state in for announcement in announcements { state.newest.untold(announcement) } }
+            throw error
+        }
+        forget(announcements)
+    }
+
+    private func tellOthers(_ announcements: [Announcement]) async throws(Problem) {
         if state.withLock({ $0.trust.isClosed(at: .now) }) { return }
         if await tell(announcements) { return }
         try await endGeneration()
@@ -145,20 +155,20 @@ extension EntityCache {
     private static let youth = Duration.seconds(40)
 
     /// Takes note of what was read from Postgres, and announces what nobody has: once it is answered somebody knows it, and nobody may be
-    /// shown less.
-    public func learn(_ kind: Announcement.Kind, _ bodies: [EntityID: CachedBody]) async {
+    /// shown less. Throws where nobody can be told of it: then it is no answer yet.
+    public func learn(_ kind: Announcement.Kind, _ bodies: [EntityID: CachedBody]) async throws(Problem) {
         let youngest = Timestamp.now.microseconds - Self.youth.components.seconds * 1_000_000
-        await learn(
+        try await learn(
             bodies.filter(\.value.exists).map { id, body in
                 (Announcement(kind: kind, id: id, version: body.version), body.changedAt.map { $0.microseconds > youngest } ?? false)
             })
     }
 
-    func learn(_ kind: Announcement.Kind, _ versions: [EntityID: Int64]) async {
-        await learn(versions.map { (Announcement(kind: kind, id: $0, version: $1), false) })
+    func learn(_ kind: Announcement.Kind, _ versions: [EntityID: Int64]) async throws(Problem) {
+        try await learn(versions.map { (Announcement(kind: kind, id: $0, version: $1), false) })
     }
 
-    private func learn(_ read: [(version: Announcement, isYoung: Bool)]) async {
+    private func learn(_ read: [(version: Announcement, isYoung: Bool)]) async throws(Problem) {
         let unannounced = state.withLock { state in
             read.compactMap { version, isYoung in
                 let met = state.newest.read(version, isYoung: isYoung)
@@ -168,6 +178,7 @@ extension EntityCache {
         }
         do throws(Problem) { try await announce(unannounced) } catch {
             observer.observe(.storeNote(.postgres, "cannot announce what was read: \(error.detail)"))
+            throw error
         }
     }
 

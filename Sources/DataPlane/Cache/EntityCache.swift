@@ -195,7 +195,7 @@ public final class EntityCache: Sendable {
         let missing = Set(ids).filter { found[$0] == nil }
         guard !missing.isEmpty else { return found }
         let loaded = try await source.load(Array(missing))
-        await learn(representation.kind, loaded)
+        try await learn(representation.kind, loaded)
         for id in missing {
             let body = loaded[id] ?? .absent
             found[id] = Lookup(tier: .miss, body: body)
@@ -210,7 +210,7 @@ public final class EntityCache: Sendable {
     ) async throws(Problem) -> [EntityID: CachedBody] {
         guard let versions = source.versions, !bodies.isEmpty else { return [:] }
         let current = try await versions(Array(bodies.keys))
-        await learn(kind, current)
+        try await learn(kind, current)
         // What is not there is at version 0.
         return bodies.filter { id, body in current[id] ?? 0 == body.version }
     }
@@ -228,7 +228,7 @@ public final class EntityCache: Sendable {
     ) async throws(Problem) -> [Lookup] {
         for _ in ids { observer.observe(.cacheLookup(.bypass)) }
         let loaded = try await source.load(ids)
-        await learn(representation.kind, loaded)
+        try await learn(representation.kind, loaded)
         return ids.map { Lookup(tier: .bypass, body: loaded[$0] ?? .absent) }
     }
 

@@ -33,6 +33,12 @@ struct NewestVersions: Sendable {
         return known.map { announcement.version > $0.version } ?? true
     }
 
+    /// Nobody could be told of a version.
+    mutating func untold(_ announcement: Announcement) {
+        let key = Key(kind: announcement.kind, id: announcement.id)
+        if met(key)?.version == announcement.version { put(key, Met(version: announcement.version, isAnnounced: false)) }
+    }
+
     /// A version was read from Postgres. `isYoung` where it may be on its way to those who are to hear of it.
     mutating func read(_ version: Announcement, isYoung: Bool) -> (isNewer: Bool, isUnannounced: Bool) {
         let key = Key(kind: version.kind, id: version.id)
