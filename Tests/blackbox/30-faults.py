@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from client import Connection, every_beat, get_once, milliseconds, percentile  # noqa: E402
+from failures import Failures  # noqa: E402
 
 PORT = int(os.environ["KABABEAT_HTTP_PORT"])
 CONNECTIONS = 64
@@ -22,20 +23,6 @@ FAST = 0.1  # what a 503 for such a store may take at the median: the tail is th
 HEALED_WITHIN = 10.0
 
 STORES = {"redis": "redis", "mongodb": "mongo", "postgres": "postgres"}  # as test-store and as the API names them
-
-
-class Failures:
-    def __init__(self):
-        self.counts, self.examples = Counter(), {}
-
-    def add(self, rule, example):
-        self.counts[rule] += 1
-        self.examples.setdefault(rule, example)
-
-    def end(self):
-        for rule, count in self.counts.items():
-            print(f"  not ok: {rule} ({count} times), such as {self.examples[rule]}")
-        return 1 if self.counts else 0
 
 
 class Load:
