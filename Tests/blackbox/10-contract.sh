@@ -36,15 +36,16 @@ document_is_served() {
     pass "openapi.yaml is valid and served as it stands"
 }
 
-# make_account NAME [ROUTE...]: registers it, and posts an empty body to each route in its name.
+# make_account NAME [ROUTE...]: registers it, notes its id, and posts an empty body to each route in its name.
 make_account() {
-    local name=$1 token route
+    local name=$1 id token route
     shift
     post() { get --header 'Content-Type: application/json' "$@"; }
     post --data "{\"email\":\"$name@example.com\",\"username\":\"$name\",\"password\":\"$PASSWORD\"}" "$BASE/api/auth/register" \
         >/dev/null
-    token=$(post --data "{\"email\":\"$name@example.com\",\"password\":\"$PASSWORD\"}" "$BASE/api/auth/login" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["accessToken"])')
+    read -r id token < <(post --data "{\"email\":\"$name@example.com\",\"password\":\"$PASSWORD\"}" "$BASE/api/auth/login" |
+        python3 -c 'import json, sys; answer = json.load(sys.stdin); print(answer["user"]["id"], answer["accessToken"])')
+    KABABEAT_TEST_ACCOUNTS+=" $id"
     for route; do post --header "Authorization: Bearer $token" --data '{}' "$BASE$route" >/dev/null; done
 }
 
@@ -67,6 +68,7 @@ refusals_change_nothing() {
     pass "what is refused leaves both databases as they were, byte for byte"
 }
 
+export KABABEAT_TEST_ACCOUNTS=
 export KABABEAT_TEST_REFUSED=$KABABEAT_TEST_SCRATCH/refused.ndjson
 kababeat migrate >"$KABABEAT_TEST_SCRATCH/migrate.log"
 kababeat import "$HERE/fixtures/catalogue.ndjson"

@@ -80,6 +80,21 @@ def settled():
         time.sleep(0.2)
 
 
+def sign_in(email):
+    """An access token. Where the gateway asks for patience, since a disk is slow for a moment, it is asked again, as by any client."""
+    body, deadline = json.dumps({"email": email, "password": PASSWORD}).encode(), time.monotonic() + PATIENCE
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/api/auth/login", body, {"Content-Type": "application/json"})
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return json.load(answer)["accessToken"]
+        except urllib.error.HTTPError as error:
+            problem = error.read(1000).decode(errors="replace")
+            if error.code != 503 or time.monotonic() > deadline:
+                sys.exit(f"not ok: {email} cannot sign in: {error.code} {problem}")
+            time.sleep(float(error.headers["Retry-After"]))
+
+
 class Sessions:
     """Access tokens of the accounts that fuzzed; another one where what is replayed has ended the one before."""
 
@@ -89,11 +104,7 @@ class Sessions:
     def token(self, email):
         with self.lock:
             if email not in self.tokens:
-                body = json.dumps({"email": email, "password": PASSWORD}).encode()
-                request = urllib.request.Request(
-                    f"http://127.0.0.1:{PORT}/api/auth/login", body, {"Content-Type": "application/json"})
-                with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                    self.tokens[email] = json.load(answer)["accessToken"]
+                self.tokens[email] = sign_in(email)
             return self.tokens[email]
 
     def renew(self, email, token):
