@@ -68,9 +68,10 @@ let package = Package(
         .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         // MARK: Clients: the async bridge over each C driver, no feature's knowledge
-        library("Reactor", ["CEpoll"]),
+        library("Threads"),
+        library("Reactor", ["CEpoll", "Threads"]),
         library("PostgresClient", ["CLibPQ", "Reactor"]),
-        library("MongoClient", ["CMongoC"]),
+        library("MongoClient", ["CMongoC", "Threads"]),
         library("RedisClient", ["CHiredis", "Reactor"]),
 
         // MARK: Nouns, rules and bytes, no I/O
@@ -93,7 +94,7 @@ let package = Package(
         library("Schema", ["CrashPoints", "MongoClient", "PostgresClient"]),
 
         // MARK: What identity stands on: secrets, mails, limits; no feature's knowledge
-        library("Credentials", ["CCrypt", "Contract", crypto, jwtKit]),
+        library("Credentials", ["CCrypt", "Contract", "Threads", crypto, jwtKit]),
         library("Mail", ["Contract", "CrashPoints", "Credentials", "DataPlane", "PostgresClient", logging, nioCore, nioPosix, nioSSL]),
         library("RateLimits", ["Contract", "RedisClient", crypto]),
 
@@ -113,9 +114,8 @@ let package = Package(
             "Gateway",
             [
                 "Audit", "Beats", "Catalogue", "Contract", "CrashPoints", "Credentials", "DataPlane", "HTTPAPI", "Identity", "JSON", "Mail",
-                "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", configuration,
-                httpTypes, logging, nioCore, nioPosix,
-                serviceLifecycle, unixSignals,
+                "MongoClient", "Observability", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", "Threads",
+                configuration, httpTypes, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ]),
         .executableTarget(
             name: "kababeat", dependencies: ["CrashPoints", "Gateway", argumentParser], swiftSettings: settings),

@@ -2,6 +2,7 @@ import Contract
 import Dispatch
 import Glibc
 import Synchronization
+import Threads
 
 /// A few threads that do nothing but hash, with a bounded queue before them. They give way to every other thread of the process.
 final class HashingThreads: Sendable {
@@ -32,12 +33,12 @@ final class HashingThreads: Sendable {
     private let state = Mutex(State())
     private let signal = DispatchSemaphore(value: 0)
 
-    /// Throws `PasswordHasher.StartError` when the system gives no thread.
-    init(threads: Int, waiting: Int) throws(PasswordHasher.StartError) {
+    /// Throws where the system gives no thread.
+    init(threads: Int, waiting: Int) throws(ThreadRefusal) {
         self.threads = threads
         limit = waiting
-        do throws(PasswordHasher.StartError) {
-            for number in 0..<threads { try start("hash-\(number)") }
+        do throws(ThreadRefusal) {
+            for number in 0..<threads { try startThread(named: "hash-\(number)") { self.work() } }
         } catch {
             close()
             throw error
@@ -114,42 +115,4 @@ final class HashingThreads: Sendable {
             return state.isClosed ? .leave : .nothing
         }
     }
-
-    private func start(_ name: String) throws(PasswordHasher.StartError) {
-        final class Start {
-            let name: String
-            let owner: HashingThreads
-            init(_ name: String, _ owner: HashingThreads) {
-                self.name = name
-                self.owner = owner
-            }
-        }
-        var thread = pthread_t()
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        defer { pthread_attr_destroy(&attributes) }
-        let argument = Unmanaged.passRetained(Start(name, self))
-        let status = pthread_create(
-            &thread, &attributes,
-            { argument in
-                guard let argument else { return nil }
-                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-                nameThread(start.name)
-                start.owner.work()
-                return nil
-            }, argument.toOpaque())
-        guard status == 0 else {
-            argument.release()
-            throw PasswordHasher.StartError()
-        }
-    }
-}
-
-/// `pthread_setname_np` is a GNU extension that Swift's C library module leaves out; the kernel's file does the same.
-private func nameThread(_ name: String) {
-    let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-    guard file >= 0 else { return }
-    _ = write(file, name, name.utf8.count)
-    close(file)
 }

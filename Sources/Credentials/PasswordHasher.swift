@@ -1,4 +1,5 @@
 import Contract
+import Threads
 
 /// Hashes and verifies passwords with bcrypt, as the system's libxcrypt has it, on threads of its own that give way to all others.
 ///
@@ -11,17 +12,12 @@ public final class PasswordHasher: Sendable {
         public let needsRehash: Bool
     }
 
-    /// The system gave no thread, or libxcrypt does not hash at this cost.
-    public struct StartError: Error, Sendable, CustomStringConvertible {
-        public let description = "the system gives no thread for hashing passwords"
-    }
-
     private let cost: Int
     private let threads: HashingThreads
 
     /// `cost` is the binary logarithm of the rounds, 4 to 15 (others are taken as the nearest); `waiting` bounds the hashes that wait
     /// for a thread. Throws where the system gives no thread.
-    public init(cost: Int = 12, threads: Int = 1, waiting: Int = 32) throws(StartError) {
+    public init(cost: Int = 12, threads: Int = 1, waiting: Int = 32) throws(ThreadRefusal) {
         self.cost = min(max(cost, BcryptHash.costs.lowerBound), BcryptHash.costs.upperBound)
         self.threads = try HashingThreads(threads: max(1, threads), waiting: waiting)
     }

@@ -9,6 +9,7 @@ import MongoClient
 import PostgresClient
 import RateLimits
 import RedisClient
+import Threads
 
 /// Why the settings cannot be used. Says which one, and never shows the value of a secret.
 public enum SettingsError: Error, Sendable, CustomStringConvertible {
@@ -153,7 +154,7 @@ public struct Settings: Sendable {
         .init(issuer: text("token.issuer"), audience: text("token.audience"), lifetime: Int64(checked("token.seconds")))
     }
 
-    func passwordHasher() throws(PasswordHasher.StartError) -> PasswordHasher {
+    func passwordHasher() throws(ThreadRefusal) -> PasswordHasher {
         try PasswordHasher(
             cost: checked("password.cost"), threads: checked("password.threads"), waiting: checked("password.waiting"))
     }

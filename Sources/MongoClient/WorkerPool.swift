@@ -1,4 +1,5 @@
 import CMongoC
+import Threads
 
 /// The threads that may call the driver, and the alarm that answers callers whose time is up.
 ///
@@ -52,14 +53,18 @@ final class WorkerPool: @unchecked Sendable {
             let handle = ClientHandle(raw: client)
             monitor.withLock { users += 1 }
             do {
-                try startThread(named: "mongo-\(slot)") { self.work(slot: slot, client: handle.raw) }
+                try begin("mongo-\(slot)") { self.work(slot: slot, client: handle.raw) }
             } catch {
                 mongoc_client_pool_push(driverPool, client)
                 leave()
                 throw error
             }
         }
-        try startThread(named: "mongo-alarm") { self.watch() }
+        try begin("mongo-alarm") { self.watch() }
+    }
+
+    private func begin(_ name: String, _ body: @escaping @Sendable () -> Void) throws(MongoError) {
+        do throws(ThreadRefusal) { try startThread(named: name, body) } catch { throw MongoError(.refused, detail: error.description) }
     }
 
     /// A client on its way to its thread. `@unchecked Sendable`: only that thread uses it afterwards.

@@ -1,6 +1,7 @@
 import CEpoll
 import Glibc
 import Synchronization
+import Threads
 
 /// One thread around one epoll set, and the serial executor of the actors whose sockets it watches.
 ///
@@ -54,13 +55,18 @@ public final class Reactor: SerialExecutor {
         var work: [Work] = []
     }
 
-    /// Starts the thread. `name` is what tools such as `top -H` show; at most 15 bytes of it are kept by the system.
+    /// Starts the thread. `name` is what tools such as `top -H` show; the system keeps 15 bytes of it.
     public init(name: String) {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         wake = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         var event = epoll_event(events: UInt32(EPOLLIN.rawValue), data: epoll_data_t(fd: wake))
         epoll_ctl(epoll, EPOLL_CTL_ADD, wake, &event)
-        Self.start(name: name) { [self] in run() }
+        do throws(ThreadRefusal) {
+            try startThread(named: name) { [self] in run() }
+        } catch {
+            // Only at start-up, before any request: without its thread the process can serve nothing.
+            fatalError("\(error)")
+        }
     }
 
     deinit {
@@ -161,31 +167,6 @@ public final class Reactor: SerialExecutor {
     private var isOnThread: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
 
     private func requireThread() { assert(isOnThread, "touched off the reactor's thread") }
-
-    private static func start(name: String, _ body: @escaping @Sendable () -> Void) {
-        final class Start: Sendable {
-            let body: @Sendable () -> Void
-            let name: String
-            init(_ name: String, _ body: @escaping @Sendable () -> Void) { (self.name, self.body) = (name, body) }
-        }
-        var thread = pthread_t()
-        let start = Unmanaged.passRetained(Start(name, body))
-        let failure = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-                kababeat_name_thread(start.name)
-                start.body()
-                return nil
-            }, start.toOpaque())
-        if failure != 0 {
-            // Only at start-up, before any request: without its thread the process can serve nothing.
-            start.release()
-            fatalError("cannot start the thread \(name): error \(failure)")
-        }
-        pthread_detach(thread)
-    }
 
     private func run() {
         thread.store(UInt(pthread_self()), ordering: .relaxed)
