@@ -12,17 +12,12 @@ import UnixSignals
 
 /// What the command line does, without its words.
 public enum Commands {
-    /// An error that is told to whoever typed the command.
-    public struct Failure: Error, CustomStringConvertible {
-        public let description: String
-    }
-
     /// Serves until SIGINT or SIGTERM.
     public static func serve(_ settings: Settings) async throws {
         let gateway = try GatewayService(settings: settings)
         let pending = try await gateway.pendingMigrations()
         guard pending.isEmpty else {
-            throw Failure(description: "the databases lack \(pending.joined(separator: ", ")); run `kababeat migrate` first")
+            throw CommandFailure(description: "the databases lack \(pending.joined(separator: ", ")); run `kababeat migrate` first")
         }
         try await gateway.prepare()
         let group = ServiceGroup(
@@ -49,7 +44,7 @@ public enum Commands {
             if summary.steps.isEmpty { report("up to date: \(summary.unchanged) files") }
         } catch {
             await stores.shutdown()
-            throw Failure(description: error.debugDescription)
+            throw CommandFailure(description: error.debugDescription)
         }
         await stores.shutdown()
     }
@@ -81,7 +76,7 @@ public enum Commands {
                 "imported \(progress.lines) beats in \(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s (\(rate)/s), skipped \(progress.skipped)"
         } catch {
             await stores.shutdown()
-            throw Failure(description: error.description)
+            throw CommandFailure(description: error.description)
         }
     }
 
@@ -91,11 +86,15 @@ public enum Commands {
         _ settings: Settings, after link: String?, keptFrom month: String?, onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> String {
         let anchor = try link.map { link in
-            guard let anchor = AuditAnchor(link) else { throw Failure(description: "\(link) is no NUMBER:HASH, as this command prints it") }
+            guard let anchor = AuditAnchor(link) else {
+                throw CommandFailure(description: "\(link) is no NUMBER:HASH, as this command prints it")
+            }
             return anchor
         }
         let keptFrom = try month.map { month in
-            guard let time = Timestamp("\(month)-01T00:00:00Z") else { throw Failure(description: "\(month) is no month such as 2026-09") }
+            guard let time = Timestamp("\(month)-01T00:00:00Z") else {
+                throw CommandFailure(description: "\(month) is no month such as 2026-09")
+            }
             return time
         }
         let observer = errorLog()
@@ -112,10 +111,10 @@ public enum Commands {
         }
         await stores.shutdown()
         switch outcome {
-        case .failure(let problem): throw Failure(description: problem.detail)
+        case .failure(let problem): throw CommandFailure(description: problem.detail)
         case .success(let found):
             if let fault = found.fault {
-                throw Failure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
+                throw CommandFailure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
             }
             let head = found.links == 0 ? "" : "; the last is \(found.links):\(found.head)"
             let dropped = found.dropped == 0 ? "" : "\(found.dropped) went with their months, "

@@ -19,13 +19,18 @@ struct CopiesUpkeep: Sendable {
         let copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory"))
         schedule = BeatVerifySchedule(
             verifier: BeatVerifier(postgres: postgres, mongo: mongo, sampler: Self.sampler(stores, postgres)),
-            rebuild: SearchRebuild(postgres: postgres, mongo: mongo, observer: observer, make: Commands.makeCollection(copy, mongo)),
+            rebuild: SearchRebuild(postgres: postgres, mongo: mongo, observer: observer, make: Self.makeCollection(copy, mongo)),
             postgres: postgres, interval: .seconds(minutes * 60), observer: observer)
     }
 
     /// Nil where there is no cache that gateways share.
     static func sampler(_ stores: Stores, _ postgres: PostgresAccess) -> CacheSampler? {
         stores.redis.map { CacheSampler(redis: $0, postgres: postgres, representations: BeatVerifier.cached) }
+    }
+
+    /// Makes a collection as the file of `copy` in `mongo/` says, under the name that it is called with.
+    static func makeCollection(_ copy: CollectionCopy, _ mongo: MongoAccess) -> SearchRebuild.Make {
+        { name throws(Problem) in try await mongo.result(within: .seconds(120)) { try copy.make(name, in: $0) } }
     }
 
     /// Until the task is cancelled.

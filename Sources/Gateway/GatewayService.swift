@@ -141,7 +141,7 @@ public struct GatewayService: Service {
                 timeLimit: .seconds(5)
             ).pending()
         } catch {
-            guard error.isUnavailable else { throw Commands.Failure(description: error.debugDescription) }
+            guard error.isUnavailable else { throw CommandFailure(description: error.debugDescription) }
             observer.observe(.lifecycle("a store does not answer, so its schema was not checked: \(error.debugDescription)"))
             return []
         }
@@ -192,7 +192,7 @@ public struct GatewayService: Service {
         let group = ServiceGroup(configuration: configuration)
         do { try await serve(group) } catch let error as IOError {
             let reason = String(cString: strerror(error.errnoCode))
-            throw Commands.Failure(
+            throw CommandFailure(
                 description:
                     "cannot listen on \(settings.httpHost):\(settings.httpPort): \(reason). Stop what listens there, or choose --port NUMBER"
             )

@@ -26,7 +26,7 @@ struct IdentityBasics: Sendable {
         let list = settings.text("password.common.file")
         if !list.isEmpty {
             do { passwords = PasswordRules(common: try CommonPasswords(path: list)) } catch {
-                throw Commands.Failure(description: "\(error)")
+                throw CommandFailure(description: "\(error)")
             }
         } else if settings.isDevelopment {
             passwords = PasswordRules(common: .none)
@@ -49,7 +49,7 @@ struct IdentityBasics: Sendable {
             switch error {
             case .problem: observer.observe(.lifecycle("the signing keys are not read yet: a store does not answer"))
             case .sealed(let id):
-                throw Commands.Failure(
+                throw CommandFailure(
                     description: """
                         the signing key \(id) was sealed with another identity.secret: set that one, or give the old keys up with \
                         `kababeat keys rotate --at-once`

@@ -27,11 +27,11 @@ extension Commands {
     /// Makes a service key without an account and answers its secret. `scopes` are by name; `days` until it expires, nil for never.
     public static func createServiceKey(_ settings: Settings, name: String, scopes: [String], days: Int?) async throws -> String {
         guard ServiceKeyOrder.nameLength.contains(name.unicodeScalars.count) else {
-            throw Failure(description: "a name has 1 to 100 characters")
+            throw CommandFailure(description: "a name has 1 to 100 characters")
         }
         let known = scopes.compactMap(Scope.init(rawValue:))
         guard !known.isEmpty, known.count == scopes.count else {
-            throw Failure(description: "the scopes are: \(Scope.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw CommandFailure(description: "the scopes are: \(Scope.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         let expiresAt = days.map { Timestamp(milliseconds: Timestamp.now.milliseconds + Int64($0) * 86_400_000) }
         return try await withIdentity(settings) { postgres, audit, observer in
@@ -58,7 +58,7 @@ extension Commands {
         do {
             outcome = .success(try await body(postgres, AuditStore(postgres: postgres, observer: observer), observer))
         } catch let problem as Problem {
-            outcome = .failure(Failure(description: problem.detail))
+            outcome = .failure(CommandFailure(description: problem.detail))
         } catch {
             outcome = .failure(error)
         }

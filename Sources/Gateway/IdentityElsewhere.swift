@@ -17,7 +17,7 @@ struct IdentityElsewhere: Sendable {
         let path = settings.text("identity.issuers.file")
         let file: TrustedIssuerFile
         do throws(TrustedIssuerFile.Flaw) { file = path.isEmpty ? .empty : try TrustedIssuerFile(path: path) } catch {
-            throw Commands.Failure(description: "identity.issuers.file: \(error)")
+            throw CommandFailure(description: "identity.issuers.file: \(error)")
         }
         let fetcher = OpenIDFetcher(observer: observer)
         self.fetcher = fetcher

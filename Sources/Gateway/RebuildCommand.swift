@@ -12,7 +12,7 @@ extension Commands {
     ) async throws -> String {
         let copy: CollectionCopy
         do throws(SchemaError) { copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory")) } catch {
-            throw Failure(description: error.debugDescription)
+            throw CommandFailure(description: error.debugDescription)
         }
         let observer = errorLog()
         let stores = try Stores(settings, observer: observer, isPatient: true)
@@ -22,7 +22,7 @@ extension Commands {
             let mongo = MongoAccess(stores.mongo, observer: observer)
             let rebuild = SearchRebuild(
                 postgres: PostgresAccess(stores.postgres, observer: observer), mongo: mongo, observer: observer,
-                make: makeCollection(copy, mongo))
+                make: CopiesUpkeep.makeCollection(copy, mongo))
             outcome = .success(
                 try await rebuild.run { done, all in onProgress(Int(done), Double(done) / Double(max(all, 1))) })
         } catch {
@@ -30,14 +30,11 @@ extension Commands {
         }
         await stores.shutdown()
         switch outcome {
-        case .failure(let problem): throw Failure(description: problem.detail)
+        case .failure(let problem): throw CommandFailure(description: problem.detail)
         case .success(let count):
             let tenths = (ContinuousClock.now - start).microseconds / 100_000
             return "built the search index anew of \(count) beats in \(tenths / 10).\(tenths % 10) s"
         }
     }
 
-    static func makeCollection(_ copy: CollectionCopy, _ mongo: MongoAccess) -> SearchRebuild.Make {
-        { name throws(Problem) in try await mongo.result(within: .seconds(120)) { try copy.make(name, in: $0) } }
-    }
 }

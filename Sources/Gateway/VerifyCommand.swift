@@ -68,7 +68,7 @@ extension Commands {
             }
         } catch {
             await stores.shutdown()
-            throw Failure(description: error.detail)
+            throw CommandFailure(description: error.detail)
         }
         await stores.shutdown()
         return try outcome.get()
