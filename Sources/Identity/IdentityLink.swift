@@ -1,16 +1,6 @@
 import Contract
 import DataPlane
-import Foundation
 import PostgresClient
-
-/// What Postgres has for an identity that somebody else vouches for.
-struct LinkedAccount: Sendable, Equatable {
-    let id: EntityID
-    let status: AccountStatus
-    let roles: Roles
-    /// Whether its e-mail address has been verified here.
-    let isVerified: Bool
-}
 
 /// Which account of ours an identity elsewhere belongs to: one row of `user_identities` each, made at the first sight of the identity.
 ///
@@ -101,45 +91,5 @@ public struct IdentityLinks: Sendable {
         return AuditEvent(
             action, .account, severity, actor: user, target: AuditEvent.Target(kind: "user", id: user), caller: caller,
             metadata: metadata)
-    }
-}
-
-/// The name of an account that is made at the first sight of an identity. Its holder can change it.
-enum UsernameChoice {
-    /// Names in the order of preference: what the issuer calls them, the same with a number, and one that nobody has.
-    static func candidates(for identity: ForeignIdentity) -> [String] {
-        var names: [String] = []
-        // Never from the address: half of it would be public.
-        if let name = (identity.username ?? identity.displayName).flatMap(clean) {
-            names.append(name)
-            for digits in [100...999, 10_000...99_999] { names.append("\(name.prefix(40))-\(Int.random(in: digits))") }
-        }
-        names.append("listener-\(Int.random(in: 1_000_000_000...9_999_999_999))")
-        return names
-    }
-
-    /// `text` as `users_username_shape` wants a name; nil where nothing of that kind is left, or it means something else here.
-    static func clean(_ text: String) -> String? {
-        let folded = text.folding(options: .diacriticInsensitive, locale: nil).split(separator: "@").first.map(String.init) ?? ""
-        var name = ""
-        for character in folded.unicodeScalars {
-            let isKept = character.isASCII && (character.properties.isAlphabetic || ("0"..."9").contains(character))
-            if isKept || "._-".unicodeScalars.contains(character) {
-                name.unicodeScalars.append(character)
-            } else if !name.hasSuffix("-") {
-                name += "-"
-            }
-        }
-        let ends = CharacterSet(charactersIn: "._-")
-        name = String(name.trimmingCharacters(in: ends).prefix(50)).trimmingCharacters(in: ends)
-        return Username.complaint(name) == nil ? name : nil
-    }
-
-    /// As `users_display_name_length` wants one.
-    static func displayName(_ text: String?) -> String? {
-        guard let text else { return nil }
-        let kept = String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.properties.generalCategory != .control }))
-        let name = String(kept.trimmingCharacters(in: .whitespaces).unicodeScalars.prefix(100))
-        return name.isEmpty ? nil : name
     }
 }

@@ -112,3 +112,16 @@ enum RevocationReason: String, Sendable {
     case suspended = "account_suspended"
     case deleted = "account_deleted"
 }
+
+/// What whoever signs in has shown.
+enum SignInProof: Sendable {
+    /// The password that the account has had since then. Where it has another one by now, no session is opened.
+    case password(since: Timestamp)
+    /// That the account is theirs because they have just made it, or by the word of another provider.
+    case other
+}
+
+extension Problem {
+    /// Of every sign-in that fails before the password is known to be right.
+    static let signInRefused = Problem(.unauthenticated, "There is no account with this e-mail address and password.")
+}

@@ -23,22 +23,14 @@ public struct SessionService: Sendable {
 
     // MARK: Opening
 
-    /// What whoever signs in has shown.
-    enum Proof: Sendable {
-        /// The password that the account has had since then. Where it has another one by now, no session is opened.
-        case password(since: Timestamp)
-        /// That the account is theirs because they have just made it, or by the word of another provider.
-        case other
-    }
-
     /// Opens a session for an account that has proven itself and is in good standing, which the caller has made sure of. Throws
     /// `unauthenticated` where `proof` holds no longer; `storeUnavailable` or `overloaded`.
-    func open(_ userID: EntityID, caller: Caller, proof: Proof, hasSecondFactor: Bool = false) async throws(Problem) -> SignedIn {
+    func open(_ userID: EntityID, caller: Caller, proof: SignInProof, hasSecondFactor: Bool = false) async throws(Problem) -> SignedIn {
         let account = try await accounts.own(userID, as: .authenticator)
         let id = EntityID.now
         let token = OpaqueToken()
         let opening = SessionStore.Opening(id: id, user: userID, caller: caller, proof: proof, hasSecondFactor: hasSecondFactor)
-        guard try await store.open(opening, token: token) else { throw PasswordSignIn.refused }
+        guard try await store.open(opening, token: token) else { throw .signInRefused }
         return try await signedIn(account, session: id, refreshToken: token)
     }
 

@@ -58,7 +58,7 @@ public struct PasswordSignIn: Sendable {
         }
         guard let known, let verdict, verdict.matches, known.status != .deleted else {
             try await note("login_failed", .warning, known, caller)
-            throw Self.refused
+            throw .signInRefused
         }
         try await checkStanding(known, caller)
         if known.hasSecondFactor {
@@ -96,6 +96,4 @@ public struct PasswordSignIn: Sendable {
                 action, .signIn, severity, actor: isPassed ? known?.id : nil, target: target, caller: caller,
                 metadata: isPassed ? [.factor: known?.hasSecondFactor == true ? "second" : "password"] : [.reason: reason]))
     }
-
-    static let refused = Problem(.unauthenticated, "There is no account with this e-mail address and password.")
 }

@@ -17,7 +17,7 @@ struct SessionStore: Sendable {
         let id: EntityID
         let user: EntityID
         let caller: Caller
-        let proof: SessionService.Proof
+        let proof: SignInProof
         let hasSecondFactor: Bool
     }
 
