@@ -5,32 +5,6 @@ import Foundation
 import MongoClient
 import PostgresClient
 
-public enum CatalogueError: Error, Sendable, CustomStringConvertible {
-    case unreadable(path: String, reason: String)
-    case invalidLine(path: String, number: Int, reason: String)
-    case store(String)
-    case refused(Int64)
-
-    public var description: String {
-        switch self {
-        case .unreadable(let path, let reason): "cannot read \(path): \(reason)"
-        case .invalidLine(let path, let number, let reason):
-            "\(path):\(number): \(reason)\nNothing of this line was imported. Correct it, or pass --skip-invalid to go on without such lines."
-        case .refused(let count):
-            "\(count) changes are in Postgres, but MongoDB refused them. The outbox keeps them as dead letters; its column last_error says why."
-        case .store(let reason): "the import stopped: \(reason)\nRun it again: what is there already is not written twice."
-        }
-    }
-}
-
-/// What an import has done so far, for progress and for the last line.
-public struct CatalogueProgress: Sendable {
-    public var lines = 0
-    public var skipped = 0
-    public var bytes: Int64 = 0
-    public var size: Int64 = 0
-}
-
 /// Streams a catalogue into both databases. Memory does not grow with the file: one batch is read while another is written, and the
 /// relay carries what is committed to MongoDB meanwhile.
 public struct CatalogueImport: Sendable {
