@@ -1,7 +1,6 @@
 import Beats
 import Contract
 import DataPlane
-import MongoClient
 import Schema
 
 /// What the command line does about copies that are to be built anew.
