@@ -5,6 +5,7 @@ import DataPlane
 public struct AuditVerification: Sendable, Equatable {
     /// The first thing that is not as it was sealed.
     public struct Fault: Sendable, Equatable, CustomStringConvertible {
+        /// How the chain is broken; the raw values are for people.
         public enum Kind: String, Sendable {
             /// The link's number is not the one after the link before: one was taken out.
             case gap = "a link is missing before it"
@@ -23,6 +24,7 @@ public struct AuditVerification: Sendable, Equatable {
         public let kind: Kind
         /// The link's number in the chain, from 1; nil for what is in no chain.
         public let number: Int64?
+        /// The entry in the log that the link is of, where one is known.
         public let entry: EntityID?
 
         public var description: String {

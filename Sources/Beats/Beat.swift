@@ -7,6 +7,7 @@ public enum BeatStatus: String, Sendable, CaseIterable {
 
 /// What Postgres knows of a beat: what is bought, sold and permitted, and who made it.
 public struct BeatCore: Sendable, Equatable {
+    /// Who made a beat, as everybody may see them.
     public struct Creator: Sendable, Equatable {
         public let id: EntityID
         public let username: String

@@ -2,6 +2,7 @@ import Contract
 
 /// One copy of a beat that is not what its owners say.
 public struct BeatMismatch: Sendable, Hashable {
+    /// How a copy differs.
     public enum Kind: String, Sendable, CaseIterable {
         /// Postgres has the beat, the copy is not there; or a cache says that there is none.
         case missing

@@ -19,6 +19,7 @@ public struct AddressBlock: Sendable, Hashable {
         guard contains(address), Self.bits(bytes, beyond: length) == 0 else { return nil }
     }
 
+    /// Whether `address` is in the range; never where one is IPv4 and the other IPv6.
     public func contains(_ address: ClientAddress) -> Bool {
         guard address.bytes.count == bytes.count else { return false }
         for index in 0..<(length + 7) / 8 {

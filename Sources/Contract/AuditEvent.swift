@@ -1,11 +1,13 @@
 /// Something that somebody may have to account for one day. Holds no secret, no password and no token: what else there is to say is
 /// said under a `Detail`, and whatever has the looks of a token is left out of every text.
 public struct AuditEvent: Sendable {
+    /// What kind of thing an event is of; who reads the log filters by it.
     public enum Category: String, Sendable, CaseIterable {
         case signIn = "sign_in"
         case account, session, permission, role, key, admin, limit
     }
 
+    /// How soon somebody is to look: `info` and `notice` when they read anyway, `warning` where it may be an attack, `critical` where it is one.
     public enum Severity: String, Sendable, CaseIterable {
         case info, notice, warning, critical
     }
@@ -18,7 +20,9 @@ public struct AuditEvent: Sendable {
     public let actor: EntityID?
     /// What it was done to: `user`, `session`, `beat`, and its id.
     public let target: Target?
+    /// Where the request came from that did it; nil for what the gateway does by itself.
     public let caller: Caller?
+    /// What else there is to say, as `harmless` leaves it.
     public let metadata: [Detail: String]
 
     /// What may be said of an event. There is none for secrets: a new one is a decision to take here.
@@ -27,6 +31,7 @@ public struct AuditEvent: Sendable {
         case method, route, limit, count, until, factor
     }
 
+    /// What something was done to.
     public struct Target: Sendable, Hashable {
         public let kind: String
         public let id: EntityID

@@ -9,6 +9,7 @@ public struct Caller: Sendable, Hashable {
     /// The request, as answers and logs name it; nil for what no request asked for.
     public let request: RequestID?
 
+    /// How a credential came.
     public enum Transport: String, Sendable {
         /// `Authorization: Bearer`, a token of ours, of a trusted issuer, or a service key.
         case bearer

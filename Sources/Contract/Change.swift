@@ -5,6 +5,7 @@ public enum Change<Value: Sendable & Equatable>: Sendable, Equatable {
 
     public var value: Value? { if case .set(let value) = self { value } else { nil } }
 
+    /// What `value` is after the change; nil where nothing is left.
     public func applied(to value: Value?) -> Value? {
         switch self {
         case .keep: value

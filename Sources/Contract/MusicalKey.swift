@@ -1,5 +1,6 @@
 /// A musical key in its one canonical spelling: `C# minor`, `A major`. Sharps, as most tools write them.
 public struct MusicalKey: Hashable, Sendable, CustomStringConvertible {
+    /// Which third stands above the tonic.
     public enum Mode: String, Sendable {
         case major, minor
     }

@@ -35,6 +35,7 @@ public enum Observation: Sendable {
     case lifecycle(String)
 }
 
+/// What answered a cached read: memory, Redis, the databases because neither had it, or the databases because the client asked for that.
 public enum CacheTier: String, Sendable, CaseIterable {
     case l1, l2, miss, bypass
 }

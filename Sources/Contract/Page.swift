@@ -1,11 +1,14 @@
 /// The part of a list that was asked for: `page` counts from 1, or a cursor that an earlier page gave.
 public struct PageRequest: Sendable, Equatable {
+    /// Where a page begins.
     public enum Position: Sendable, Equatable {
         case page(Int)
         case after(Cursor)
     }
 
+    /// Rows on one page, at the most.
     public static let maximumLimit = 100
+    /// Rows on one page where nobody says how many.
     public static let defaultLimit = 20
     /// How deep page numbers reach; past it a cursor costs the same at any depth, a page number does not.
     public static let maximumDepth = 10_000
@@ -28,6 +31,7 @@ public struct PageRequest: Sendable, Equatable {
 ///
 /// `order` names the sort, its direction and the filters that it was made for, so that a cursor is refused with any other.
 public struct Cursor: Sendable, Equatable {
+    /// The sort value, as the stores order it.
     public enum Value: Sendable, Equatable {
         case integer(Int64)
         case decimal(Double)
@@ -36,6 +40,7 @@ public struct Cursor: Sendable, Equatable {
         case absent
     }
 
+    /// A fingerprint of sort, direction and filters.
     public let order: UInt64
     public let value: Value
     public let id: EntityID

@@ -19,6 +19,7 @@ public indirect enum Policy: Sendable, Hashable {
         case owner, collaborator, viewer
     }
 
+    /// What a policy comes to for one caller.
     public enum Decision: Sendable, Hashable {
         case allowed
         /// Nobody is signed in, and somebody might be allowed.
@@ -28,6 +29,7 @@ public indirect enum Policy: Sendable, Hashable {
         case forbidden
     }
 
+    /// What the policy comes to for `principal`, as far as that can be told at the door: without a row.
     public func decide(_ principal: Principal) -> Decision {
         switch self {
         case .anyone: return .allowed

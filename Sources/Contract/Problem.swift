@@ -112,6 +112,7 @@ public enum StoreName: String, Sendable, CaseIterable {
 
 /// How far the parts of an answer can be trusted. Said in an answer only where something is not fresh.
 public struct Sources: Sendable, Equatable {
+    /// Of what age a store's part is: as it stands there, older, not there at all, or committed and still on its way there.
     public enum State: String, Sendable {
         case fresh, stale, missing, pending
     }

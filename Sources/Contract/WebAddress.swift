@@ -24,6 +24,7 @@ public enum WebAddress {
             }
     }
 
+    /// Whether `byte` is an ASCII letter or digit.
     public static func isAlphanumeric(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true

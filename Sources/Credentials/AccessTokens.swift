@@ -7,6 +7,7 @@ import Synchronization
 ///
 /// Verifying takes a signature check once a token; after that its digest is enough until it expires, or its key goes.
 public final class AccessTokens: Sendable {
+    /// What tokens say, and how many are remembered.
     public struct Configuration: Sendable {
         /// Who signs: `iss`.
         public var issuer: String

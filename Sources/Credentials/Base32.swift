@@ -5,6 +5,7 @@ public enum Base32 {
     private static let text = UnpaddedText(
         alphabet: "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", others: "abcdefghijklmnopqrstuvwxyz234567")
 
+    /// The text, in capitals, that `decode` reads back.
     public static func encode(_ bytes: [UInt8]) -> String { text.encode(bytes) }
 
     /// Reads either case. Nil for a foreign character, an impossible length, or bits left over that are not zero.

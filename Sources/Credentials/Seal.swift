@@ -38,6 +38,7 @@ public struct SuccessorKey: Sendable {
 /// Encrypts what is stored and has to be read again: AES-256-GCM (NIST SP 800-38D) under a key of its own for each purpose, derived by
 /// HKDF-SHA256 (RFC 5869). Written as a version byte, 12 bytes of nonce, the ciphertext and 16 bytes of tag.
 public struct Seal: Sendable {
+    /// What is sealed. The raw value goes into the derivation of the key: changing it makes what was sealed unreadable.
     public enum Purpose: String, Sendable, CaseIterable {
         case signingKeys = "signing_keys"
         case oneTimeSecrets = "one_time_secrets"
@@ -64,6 +65,7 @@ public struct Seal: Sendable {
         return [Self.version] + combined
     }
 
+    /// What `seal` was given for the same place. Throws where it does not open.
     public func open(_ sealed: [UInt8], at place: String) throws(OpenError) -> [UInt8] {
         guard sealed.first == Self.version, let box = try? AES.GCM.SealedBox(combined: sealed.dropFirst()),
             let bytes = try? AES.GCM.open(box, using: key, authenticating: Self.context(place))

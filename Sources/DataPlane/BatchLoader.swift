@@ -26,6 +26,7 @@ public final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Senda
         }
     }
 
+    /// Brings the values of some keys, with one look-up; a key without a value is left out.
     public typealias Load = @Sendable ([Key]) async throws(Problem) -> [Key: Value]
     private typealias Answer = Result<[Value?], Problem>
 
@@ -76,6 +77,7 @@ public final class BatchLoader<Key: Hashable & Sendable, Value: Sendable>: Senda
         return try answer.get()
     }
 
+    /// The value for `key`; nil where there is none. Throws what `values` throws.
     public func value(for key: Key) async throws(Problem) -> Value? {
         try await values(for: [key])[0]
     }

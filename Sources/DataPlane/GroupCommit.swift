@@ -22,6 +22,7 @@ public final class GroupCommit<Item: Sendable>: Sendable {
         }
     }
 
+    /// Makes some items durable together.
     public typealias Write = @Sendable ([Item]) async throws(Problem) -> Void
     private typealias Outcome = Result<Void, Problem>
 

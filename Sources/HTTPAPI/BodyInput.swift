@@ -72,6 +72,7 @@ public struct BodyInput: Sendable {
     /// Whether the member is there, `null` or not.
     public func has(_ name: String) -> Bool { members[name] != nil }
 
+    /// Whether the member is there, and `null`.
     public func isNull(_ name: String) -> Bool { members[name] == .null }
 
     /// A text of so many characters (Unicode scalars), without control characters; line ends and tabs only where `lines` says so. Never

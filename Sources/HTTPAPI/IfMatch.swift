@@ -6,7 +6,9 @@ public struct IfMatch: Sendable, Equatable {
     /// Nil: any version.
     private let versions: Set<Int64>?
 
+    /// A change may be made to any version.
     public static let any = IfMatch(versions: nil)
+    /// What a change to another version is answered with.
     public static let conflict = Problem(.versionConflict, "This has been changed since that version; read it again.")
 
     /// Entity tags begin with the version: `"7"`, `"7-1q25rmml2qqm0"`. What is no such tag, or a weak one, matches no version.
@@ -27,5 +29,6 @@ public struct IfMatch: Sendable, Equatable {
 
     private init(versions: Set<Int64>?) { self.versions = versions }
 
+    /// Whether a change may be made to this version.
     public func admits(_ version: Int64) -> Bool { versions?.contains(version) ?? true }
 }

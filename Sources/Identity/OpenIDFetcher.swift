@@ -66,6 +66,7 @@ public final class OpenIDFetcher: Sendable {
         self.timeLimit = timeLimit
     }
 
+    /// Closes the connections to issuers; whatever is asked for afterwards fails. A second call does nothing.
     public func shutdown() async {
         let client: HTTPClient? = state.withLock { state in
             defer { state = .closed }

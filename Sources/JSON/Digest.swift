@@ -2,6 +2,7 @@
 ///
 /// For entity tags and cursor orders: it tells versions of one thing apart and defends against nobody.
 public struct Digest: Sendable {
+    /// The fingerprint of all that was taken in so far.
     public private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
     public init() {}
@@ -16,15 +17,18 @@ public struct Digest: Sendable {
         update(text)
     }
 
+    /// Takes in a text's UTF-8. Two updates are not one of both: each is told apart by its length.
     public mutating func update(_ text: String) {
         var text = text
         text.withUTF8 { update(UnsafeRawBufferPointer($0)) }
     }
 
+    /// Takes in some bytes, as one update.
     public mutating func update(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { update($0) }
     }
 
+    /// Takes in some bytes, as one update.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         let whole = bytes.count & ~7
         for offset in stride(from: 0, to: whole, by: 8) {

@@ -21,6 +21,7 @@ public enum JSONValue: Sendable, Equatable {
 
 /// Why bytes are no JSON text that is read here. Holds none of them.
 public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What is wrong.
     public enum Reason: Sendable {
         /// A byte that cannot stand where it does.
         case unexpectedByte

@@ -2,10 +2,12 @@ import Contract
 
 /// The gateway's own nouns, as they look in every answer.
 extension JSONWriter {
+    /// An id as a string: 36 characters, in lower case.
     public mutating func id(_ id: EntityID) {
         ascii(capacity: 36) { id.write(into: $0) }
     }
 
+    /// A time as a string: RFC 3339 in UTC, with milliseconds.
     public mutating func timestamp(_ timestamp: Timestamp) {
         ascii(capacity: 24) { timestamp.write(into: $0) }
     }

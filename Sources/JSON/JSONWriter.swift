@@ -3,6 +3,7 @@
 /// Objects and arrays are closures, so they cannot be left open. Keys are string literals and written as they stand; strings are
 /// escaped as RFC 8259 §7 demands and no more.
 public struct JSONWriter: Sendable {
+    /// What has been written.
     public private(set) var bytes: [UInt8]
     private var needsComma = false
 
@@ -13,6 +14,7 @@ public struct JSONWriter: Sendable {
 
     // MARK: Structure
 
+    /// Writes an object; `body` writes its keys and values.
     @inline(__always)
     public mutating func object<E>(_ body: (inout JSONWriter) throws(E) -> Void) throws(E) {
         open(UInt8(ascii: "{"))
@@ -20,6 +22,7 @@ public struct JSONWriter: Sendable {
         close(UInt8(ascii: "}"))
     }
 
+    /// Writes an array; `body` writes its values.
     @inline(__always)
     public mutating func array<E>(_ body: (inout JSONWriter) throws(E) -> Void) throws(E) {
         open(UInt8(ascii: "["))
@@ -70,16 +73,19 @@ public struct JSONWriter: Sendable {
 
     // MARK: Values
 
+    /// Writes `null`.
     public mutating func null() {
         separate()
         bytes.append(contentsOf: "null".utf8)
     }
 
+    /// Writes `true` or `false`.
     public mutating func bool(_ value: Bool) {
         separate()
         bytes.append(contentsOf: (value ? "true" : "false").utf8)
     }
 
+    /// Writes a whole number; one that no `Int64` holds is cut to the nearest that does.
     public mutating func integer(_ value: some BinaryInteger) {
         separate()
         appendDigits(Int64(clamping: value))
@@ -99,6 +105,7 @@ public struct JSONWriter: Sendable {
         bytes.append(contentsOf: text.utf8)
     }
 
+    /// Writes a string, escaped.
     public mutating func string(_ value: String) {
         var value = value
         value.withUTF8 { string(utf8: $0) }

@@ -1,5 +1,6 @@
 /// Where mails are handed over, and how long that may take.
 public struct SMTPConfiguration: Sendable {
+    /// How the connection to the server is encrypted.
     public enum Encryption: String, Sendable, CaseIterable {
         /// From the first byte; the usual port is 465 (RFC 8314).
         case implicit
@@ -9,6 +10,7 @@ public struct SMTPConfiguration: Sendable {
         case none
     }
 
+    /// What the gateway signs in with. Has no description, so that no log can hold it.
     public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
         let user: String
         let password: String

@@ -1,6 +1,7 @@
 /// Why a request failed. `description` is fit for any log or client; `debugDescription` also holds what the server said and the
 /// SQL, and is for the operator's log alone.
 public struct PostgresError: Error, Sendable {
+    /// Why, in terms of what a caller can do about it.
     public enum Code: Sendable, Hashable {
         /// No connection, or it was lost. A statement in flight outside a transaction may have been carried out.
         case connection

@@ -13,11 +13,14 @@ public struct PostgresRow: ~Copyable {
         self.index = index
     }
 
+    /// Whether the column is null; also where there is no such column.
     public func isNull(_ column: Int) -> Bool { PQgetisnull(result, index, Int32(truncatingIfNeeded: column)) != 0 }
 
     // MARK: Values that must be there
 
+    /// Reads `bool`.
     public func bool(_ column: Int) throws(PostgresError) -> Bool { try required(try boolOrNil(column), column) }
+    /// Reads `int2` and `int4`.
     public func int32(_ column: Int) throws(PostgresError) -> Int32 { try required(try int32OrNil(column), column) }
     /// Reads `int2`, `int4`, `int8` and `oid`.
     public func int64(_ column: Int) throws(PostgresError) -> Int64 { try required(try int64OrNil(column), column) }
@@ -25,8 +28,11 @@ public struct PostgresRow: ~Copyable {
     public func double(_ column: Int) throws(PostgresError) -> Double { try required(try doubleOrNil(column), column) }
     /// Reads text types, enums and `json(b)`.
     public func text(_ column: Int) throws(PostgresError) -> String { try required(try textOrNil(column), column) }
+    /// Reads what `text` reads, and says that it is JSON.
     public func json(_ column: Int) throws(PostgresError) -> String { try required(try textOrNil(column), column) }
+    /// Copies a `bytea`.
     public func bytes(_ column: Int) throws(PostgresError) -> [UInt8] { try required(try bytesOrNil(column), column) }
+    /// Reads `uuid`.
     public func uuid(_ column: Int) throws(PostgresError) -> UInt128 { try required(try uuidOrNil(column), column) }
     /// Reads `timestamptz`, and `timestamp` as UTC; refuses the two infinities.
     public func timestampMicroseconds(_ column: Int) throws(PostgresError) -> PostgresTimestamp {
@@ -39,8 +45,11 @@ public struct PostgresRow: ~Copyable {
     public func numericMinorUnits(_ column: Int, scale: Int) throws(PostgresError) -> Int64 {
         try required(try numericMinorUnitsOrNil(column, scale: scale), column)
     }
+    /// Reads `text[]`, without nulls.
     public func texts(_ column: Int) throws(PostgresError) -> [String] { try required(try textsOrNil(column), column) }
+    /// Reads `uuid[]`, without nulls.
     public func uuids(_ column: Int) throws(PostgresError) -> [UInt128] { try required(try uuidsOrNil(column), column) }
+    /// Reads `int8[]`, without nulls.
     public func int64s(_ column: Int) throws(PostgresError) -> [Int64] { try required(try int64sOrNil(column), column) }
 
     /// Lends the bytes of a `bytea`, or the UTF-8 of a text or `json(b)` value, without copying them.

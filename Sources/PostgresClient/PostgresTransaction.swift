@@ -1,6 +1,7 @@
 /// A transaction that is under way, valid within the body it was lent to. Statements may be sent without waiting for each other's
 /// answers; the server carries them out in order.
 public final class PostgresTransaction: Sendable {
+    /// The isolation that the transaction runs under.
     public enum Mode: Sendable {
         case readCommitted, repeatableRead, serializable
         /// One snapshot, for exports and checks.

@@ -33,6 +33,7 @@ public struct LimitRules: Sendable, Equatable {
         self[rateClass, .subject] = subject.map { RateRule(checked: $0.0, $0.1) }
     }
 
+    /// The rule for a class of requests of one kind of subject; nil where there is none.
     public subscript(rateClass: RateClass, kind: RateSubjectKind) -> RateRule? {
         get { rules[Self.index(rateClass, kind)] }
         set { rules[Self.index(rateClass, kind)] = newValue }

@@ -1,6 +1,7 @@
 /// Why a call failed. `description` is fit for any log or client; `debugDescription` also holds what the server or the system said,
 /// which may quote keys and values, and is for the operator's log alone.
 public struct RedisError: Error, Sendable {
+    /// Why, in terms of what a caller can do about it.
     public enum Code: Sendable, Hashable {
         /// No connection, or it was lost. A command that was on its way may have been carried out.
         case connection

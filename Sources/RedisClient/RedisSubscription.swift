@@ -1,6 +1,7 @@
 /// What is published on some channels, as a sequence for one task at a time. It ends when the client shuts down or the task is cancelled;
 /// letting go of it closes its connection.
 public struct RedisSubscription: AsyncSequence, Sendable {
+    /// What a listener hears.
     public enum Event: Sendable, Hashable {
         /// From here on every message is heard. What was published before may have been missed.
         case subscribed

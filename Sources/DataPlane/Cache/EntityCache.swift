@@ -15,7 +15,9 @@ public struct Lookup: Sendable {
 
 /// Where a cache gets what it does not have.
 public struct EntitySource: Sendable {
+    /// Brings the public bodies of some entities.
     public typealias Load = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: CachedBody]
+    /// Brings the versions that some entities have now.
     public typealias Versions = @Sendable ([EntityID]) async throws(Problem) -> [EntityID: Int64]
 
     let load: Load
