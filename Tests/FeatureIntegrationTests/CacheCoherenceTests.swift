@@ -24,6 +24,7 @@ import Testing
         let end = ContinuousClock.now + duration
         while ContinuousClock.now < end {
             for cache in caches { lowest = min(lowest, try await cache.version(id, truth)) }
+            // As often as it can be asked without keeping the gateways from their work.
             try await Task.sleep(for: .milliseconds(1))
         }
         return lowest
@@ -130,6 +131,7 @@ import Testing
                 try await Task.sleep(for: Self.outOfTouch)
                 #expect(!reader.isTrusted)
                 for id in ids { #expect(try await reader.version(id, truth) == 2) }
+                // Frozen for longer than anybody waits for it: what stands in its buffers is answered to nobody.
                 try await Task.sleep(for: .milliseconds(500))
                 server.thaw()
                 let end = ContinuousClock.now + .seconds(3)

@@ -40,7 +40,7 @@ private let binary = ProcessInfo.processInfo.environment["KABABEAT_BINARY"] ?? "
         }
     }
 
-    /// Runs `kababeat import`; answers its status, or the signal's number below zero.
+    /// Runs `kababeat import`, and kills it `moment` after its start; answers its status, or the signal's number below zero.
     private func run(_ path: String, _ stack: Stack, killedAfter moment: Duration?) async throws -> Int {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: binary)

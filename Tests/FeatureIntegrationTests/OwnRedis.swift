@@ -1,5 +1,6 @@
 import Foundation
 import RedisClient
+import Synchronization
 import TestSupport
 import Testing
 
@@ -9,20 +10,11 @@ import Testing
 final class OwnRedis: Sendable {
     let configuration: RedisConfiguration
     private let folder: String
-    private let running: Locked<Process?>
-
-    private final class Locked<Value>: @unchecked Sendable {
-        // Behind the lock, always.
-        private var value: Value
-        private let lock = NSLock()
-        init(_ value: Value) { self.value = value }
-        func with<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result { try lock.withLock { try body(&value) } }
-    }
+    private let running = Mutex<Process?>(nil)
 
     private init(port: Int) throws {
         configuration = RedisConfiguration(host: "127.0.0.1", port: port)
         folder = FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString)").path
-        running = Locked(nil)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 
@@ -42,7 +34,7 @@ final class OwnRedis: Sendable {
 
     /// Starts it with what it saved last.
     func start() throws {
-        try running.with { running in
+        try running.withLock { running in
             let process = Process()
             process.executableURL = URL(filePath: "/usr/bin/env")
             process.arguments = [
@@ -60,7 +52,7 @@ final class OwnRedis: Sendable {
     func thaw() { signal(SIGCONT) }
 
     private func signal(_ number: Int32, then: (Process) -> Void = { _ in }) {
-        running.with { running in
+        running.withLock { running in
             guard let running, running.isRunning else { return }
             Foundation.kill(running.processIdentifier, number)
             then(running)

@@ -19,6 +19,7 @@ import Testing
     @Test func aHandlerThatTakesTooLongIsCancelledAndAnswered() async throws {
         let cancelled = Gate()
         let route = Route.get("/slow", .anyone) { _ throws(Problem) in
+            // Longer than any limit: the cancellation alone ends it.
             do { try await Task.sleep(for: .seconds(600)) } catch { cancelled.open() }
             throw .unavailable(.postgres)
         }
@@ -66,6 +67,7 @@ import Testing
                 while .now < end {
                     try await wire.send(Wire.request("/ok"))
                     #expect(try await wire.answer()?.status == 200)
+                    // Seven requests in more than twice the time that one may take.
                     try await Task.sleep(for: .milliseconds(100))
                 }
             }

@@ -279,6 +279,7 @@ import Testing
                 while try await writer.send(byte) {
                     bytes += 1
                     try #require(bytes < 1000)
+                    // A byte now and then keeps the connection from being silent.
                     try await Task.sleep(for: .milliseconds(20))
                 }
             }
@@ -297,6 +298,7 @@ import Testing
                 while try await wire.send(" ") {
                     bytes += 1
                     try #require(bytes < 1000)
+                    // So that the 1,000 bytes last longer than the server has patience.
                     try await Task.sleep(for: .milliseconds(20))
                 }
             }

@@ -154,6 +154,7 @@ extension PostgresTests {
                                     try await observer.query(committed, deadline: soon) == [1]
                                 }
                             } else {
+                                // By then the COMMIT has left, and has got no further than the proxy.
                                 try await Task.sleep(for: .milliseconds(100))
                             }
                             proxy.cutAll()
@@ -218,6 +219,7 @@ extension PostgresTests {
                                     served += 1
                                 } catch let error as PostgresError {
                                     #expect(error.isUnavailable)
+                                    // Callers come back, and not in a spin that leaves the client no time to heal.
                                     try await Task.sleep(for: .milliseconds(5))
                                 }
                             }
@@ -225,6 +227,7 @@ extension PostgresTests {
                         }
                     }
                     for _ in 0..<8 {
+                        // Long enough for connections to be made again, and be cut in use.
                         try await Task.sleep(for: .milliseconds(200))
                         proxy.cutAll()
                     }

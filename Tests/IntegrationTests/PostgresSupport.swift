@@ -73,21 +73,6 @@ import Testing
 
     static var soon: ContinuousClock.Instant { .now + .seconds(20) }
 
-    /// Runs `body` until it answers true; the condition is one that the code under test must bring about by itself.
-    static func eventually(
-        within bound: Duration = .seconds(10), _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
-        _ body: () async throws -> Bool
-    ) async throws {
-        let end = ContinuousClock.now + bound
-        while try await !body() {
-            guard .now < end else {
-                Issue.record("never came true: \(what)", sourceLocation: sourceLocation)
-                return
-            }
-            try await Task.sleep(for: .milliseconds(2))
-        }
-    }
-
     /// The error that `body` throws, recording an issue where it throws none and must.
     static func failure(
         orNone: Bool = false, sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> some Any

@@ -98,7 +98,7 @@ extension RedisTests {
             #expect(recorder.count { if case .rateLimitFallback = $0 { true } else { false } } > 0)
             #expect(await Self.admitted(100, by: [limiters[1]], .signIn, away) == 40)
             proxy.accept()
-            try await Self.eventually("Redis answers again") { (try? await redis.client.ping(deadline: Self.soon)) != nil }
+            try await eventually("Redis answers again") { (try? await redis.client.ping(deadline: Self.soon)) != nil }
             #expect(await Self.admitted(100, by: limiters, .signIn, back) == 40)
             try await Self.removeKeys(direct)
         }

@@ -132,7 +132,7 @@ extension RedisTests {
         } _: { redis in
             _ = try await redis.send("SET", redis.key("big"), .bytes([UInt8](repeating: 1, count: 2 << 20)))
             #expect(try await Self.failure { try await redis.send("GET", redis.key("big")) } == .protocolViolation)
-            try await Self.eventually("the connection is made again") { redis.client.state().isConnected }
+            try await eventually("the connection is made again") { redis.client.state().isConnected }
             #expect(try await redis.send("STRLEN", redis.key("big")) == .integer(2 << 20))
         }
     }
@@ -141,7 +141,7 @@ extension RedisTests {
         try await Self.withRedis { redis in
             #expect(try await redis.send("EVAL", "return {{{{{{{1}}}}}}}", 0).elements?.count == 1)
             #expect(try await Self.failure { try await redis.send("EVAL", "return {{{{{{{{{1}}}}}}}}}", 0) } == .protocolViolation)
-            try await Self.eventually("the connection is made again") { redis.client.state().isConnected }
+            try await eventually("the connection is made again") { redis.client.state().isConnected }
             #expect(try await redis.send("PING") == .status("PONG"))
         }
     }

@@ -36,7 +36,7 @@ extension RedisTests {
         try await Self.withProxiedRedis { redis, proxy, _ in
             proxy.stall(.answers)
             let task = Task { try await redis.send("ECHO", "cancelled") }
-            try await Self.eventually("the command is on its way") { redis.client.state().inFlight == 1 }
+            try await eventually("the command is on its way") { redis.client.state().inFlight == 1 }
             let begun = ContinuousClock.now
             task.cancel()
             #expect(try await Self.failure { try await task.value } == .cancelled)
@@ -67,7 +67,7 @@ extension RedisTests {
                 if number.isMultiple(of: 2) { return [try await redis.send("PING")] }
                 return try await redis.client.send([RedisCommand("PING"), RedisCommand("PING")], deadline: Self.soon)
             }
-            try await Self.eventually("all are on their way") { redis.client.state().inFlight == 75 }
+            try await eventually("all are on their way") { redis.client.state().inFlight == 75 }
             proxy.cutAll()
             proxy.resume()
             for outcome in await outcomes {
@@ -75,7 +75,7 @@ extension RedisTests {
                 #expect(error.code == .connection)
             }
             #expect(redis.events.lost == 1)
-            try await Self.eventually("the connection is made again") { redis.client.state().isConnected }
+            try await eventually("the connection is made again") { redis.client.state().isConnected }
             #expect(try await redis.send("ECHO", "after") == .string(Array("after".utf8)))
             #expect(redis.client.state().inFlight == 0)
         }
@@ -89,8 +89,8 @@ extension RedisTests {
             let line = try #require(clients.split(separator: "\n").first { $0.contains(" name=victim ") })
             let identifier = try #require(line.split(separator: " ").first { $0.hasPrefix("id=") }?.dropFirst(3))
             _ = try await direct.send("CLIENT", "KILL", "ID", .text(String(identifier)))
-            try await Self.eventually("it is noticed") { redis.events.lost == 1 }
-            try await Self.eventually("the connection is made again") { redis.client.state().isConnected }
+            try await eventually("it is noticed") { redis.events.lost == 1 }
+            try await eventually("the connection is made again") { redis.client.state().isConnected }
             #expect(try await redis.send("PING") == .status("PONG"))
         }
     }
@@ -99,7 +99,7 @@ extension RedisTests {
         try await Self.withProxiedRedis { redis, proxy, _ in
             proxy.refuse()
             proxy.cutAll()
-            try await Self.eventually("the loss is noticed") { !redis.client.state().isConnected }
+            try await eventually("the loss is noticed") { !redis.client.state().isConnected }
             let begun = ContinuousClock.now
             for _ in 0..<1000 {
                 let code = try await Self.failure { try await redis.send("PING") }
@@ -107,7 +107,7 @@ extension RedisTests {
             }
             #expect(begun.duration(to: .now) < .seconds(2))
             proxy.accept()
-            try await Self.eventually("it heals") { redis.client.state().isConnected }
+            try await eventually("it heals") { redis.client.state().isConnected }
             #expect(try await redis.send("PING") == .status("PONG"))
         }
     }
@@ -173,7 +173,7 @@ extension RedisTests {
             }
             #expect(redis.client.state().isBreakerOpen)
             proxy.resume()
-            try await Self.eventually("a probe closes it") { redis.events.breakerClosed == 1 }
+            try await eventually("a probe closes it") { redis.events.breakerClosed == 1 }
             #expect(try await redis.send("ECHO", "mine") == .string(Array("mine".utf8)))
             #expect(redis.events.lost == 0)
         }
@@ -189,7 +189,7 @@ extension RedisTests {
             while redis.events.lost == 0 { _ = try? await redis.client.send(RedisCommand("PING"), deadline: .now + .milliseconds(20)) }
             proxy.cutAll()
             proxy.resume()
-            try await Self.eventually("it heals") { redis.client.state().isConnected }
+            try await eventually("it heals") { redis.client.state().isConnected }
             #expect(try await redis.send("PING") == .status("PONG"))
         }
     }
@@ -200,7 +200,7 @@ extension RedisTests {
         } _: { redis, proxy, _ in
             proxy.stall(.answers)
             async let waiting = Self.concurrently(64) { _ in try await redis.send("PING") }
-            try await Self.eventually("it is full") { redis.client.state().inFlight == 64 }
+            try await eventually("it is full") { redis.client.state().inFlight == 64 }
             let begun = ContinuousClock.now
             let refused = await Self.concurrently(1000) { _ in try await redis.send("PING") }
             #expect(begun.duration(to: .now) < .seconds(2))
@@ -220,7 +220,7 @@ extension RedisTests {
             let value = RedisArgument.bytes([UInt8](repeating: 1, count: 600 << 10))
             proxy.stall()
             async let first = redis.send("SET", redis.key("a"), value)
-            try await Self.eventually("the first is on its way") { redis.client.state().inFlight == 1 }
+            try await eventually("the first is on its way") { redis.client.state().inFlight == 1 }
             #expect(try await Self.failure { try await redis.send("SET", redis.key("b"), value) } == .queueFull)
             proxy.resume()
             #expect(try await first == .status("OK"))

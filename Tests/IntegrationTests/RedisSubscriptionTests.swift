@@ -65,7 +65,7 @@ extension RedisTests {
             var events = redis.client.subscribe(channels: [channel]).makeAsyncIterator()
             #expect(await events.next() == .subscribed)
             try await publish(redis, 0..<11, to: channel)
-            try await Self.eventually("it overflows") { redis.events.overflowed == 1 }
+            try await eventually("it overflows") { redis.events.overflowed == 1 }
             try await publish(redis, 11..<12, to: channel)
             #expect(await events.next() == .gap)
             #expect(await events.next() == .subscribed)
@@ -77,7 +77,7 @@ extension RedisTests {
         try await Self.withRedis { redis in
             let channel = redis.prefix + "c"
             for await event in redis.client.subscribe(channels: [channel]) where event == .subscribed { break }
-            try await Self.eventually("nobody listens") { try await redis.send("PUBLISH", .text(channel), "x") == .integer(0) }
+            try await eventually("nobody listens") { try await redis.send("PUBLISH", .text(channel), "x") == .integer(0) }
         }
     }
 

@@ -94,20 +94,6 @@ import Testing
         throw Unavailable(description: "the call succeeded, line \(sourceLocation.line)")
     }
 
-    /// Runs `body` until it answers true; the condition is one that the code under test must bring about by itself.
-    static func eventually(
-        _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> Bool
-    ) async throws {
-        let end = soon
-        while try await !body() {
-            guard .now < end else {
-                Issue.record("never came true: \(what)", sourceLocation: sourceLocation)
-                return
-            }
-            try await Task.sleep(for: .milliseconds(2))
-        }
-    }
-
     /// Runs `count` calls at once and answers the outcome of each.
     static func concurrently<T: Sendable>(
         _ count: Int, _ body: @escaping @Sendable (Int) async throws -> T

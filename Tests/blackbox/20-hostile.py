@@ -284,6 +284,7 @@ def whole_answers_before_closing():
     for close in ["close", "Close", "keep-alive, close"]:
         with Wire(timeout=20, receive_buffer=4096) as wire:
             wire.send(request("/api/beats?limit=100") * 60 + request("/api/beats?limit=100", f"Connection: {close}"))
+            # Until the answers that nobody reads fill the socket, and wait in the gateway.
             time.sleep(0.2)
             answers = [wire.answer() for _ in range(61)]
             expect(f"Connection: {close}", all(a and a.status == 200 for a in answers) and wire.closed(), len([a for a in answers if a]))
@@ -378,6 +379,7 @@ def times(beat, seconds=None, count=60):
         answers = [get(f"/api/beats/{beat}"), get("/api/beats?limit=5", "Cache-Control: no-cache")]
         taken.append(time.monotonic() - began)
         expect("normal requests are answered", all(a and a.status == 200 for a in answers), answers)
+        # One client of many, who leaves the machine to the others.
         time.sleep(0.02)
     return sorted(taken)
 
@@ -457,6 +459,7 @@ def main():
             expect(f"{step.__name__}: nothing hangs", False, traceback.format_exc())
         if len(FAILURES) == failed and step.__name__ != "<lambda>":
             print(f"ok: {step.__name__.replace('_', ' ')} ({time.monotonic() - began:.1f} s)")
+    # Whatever was left open is closed by now because it is idle.
     time.sleep(IDLE + 1)
     expect("no connection is left", open_files() <= files + 8, f"{files} open files before, {open_files()} after")
     expect("little memory is left behind", memory() - resident < 100 << 20, f"{(memory() - resident) >> 20} MB")

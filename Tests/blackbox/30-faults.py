@@ -260,6 +260,7 @@ async def main():
     failures = Failures()
     load = Load(await every_beat(PORT), failures)
     clients = [asyncio.create_task(load.client()) for _ in range(CONNECTIONS)]
+    # What everything takes while all is well.
     await asyncio.sleep(2)
     load.report("before")
     for name in STORES:

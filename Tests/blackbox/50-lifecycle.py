@@ -55,6 +55,7 @@ async def main():
     clients = [asyncio.create_task(client(ids, counts, is_ending)) for _ in range(CONNECTIONS)]
     clients += [asyncio.create_task(idle()) for _ in range(4)]
     unread = await deaf()
+    # So long all are answered, and the answers that nobody reads pile up.
     await asyncio.sleep(2)
     is_ending.set()
     began = time.monotonic()

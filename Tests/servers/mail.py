@@ -79,6 +79,7 @@ class Handler:
         if local in AFTER_DATA:
             return AFTER_DATA[local]
         if local == "slow":
+            # Longer than beats may take to be delivered meanwhile.
             await asyncio.sleep(1)
         say(
             to=envelope.rcpt_tos,

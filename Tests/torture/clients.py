@@ -103,6 +103,7 @@ class Account(Client):
     async def stay(self):
         """Signs in anew before its token ends; where that fails, soon again."""
         while True:
+            # Half of what the torture's gateways let a token last.
             await asyncio.sleep(1800)
             while True:
                 try:
