@@ -52,6 +52,7 @@ struct CatalogueAudio: Sendable {
         try await mongo.run(deadline: deadline) { session in
             guard try session.file(bucket: Self.bucket, id: .uuid(id.rawValue)) == nil else { return }
             let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+            // It was only read: nothing is lost where closing it fails.
             defer { try? handle.close() }
             try session.upload(bucket: Self.bucket, id: .uuid(id.rawValue), filename: name) { buffer in
                 crash(at: .importInAudio)
@@ -66,6 +67,7 @@ struct CatalogueAudio: Sendable {
 
     private static func digest(_ path: String) throws -> UInt64 {
         let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+        // As above.
         defer { try? handle.close() }
         var digest = Digest()
         while let data = try handle.read(upToCount: 1 << 20), !data.isEmpty { data.withUnsafeBytes { digest.update($0) } }

@@ -60,6 +60,7 @@ public final class AccessTokens: Sendable {
         let collection = JWTKeyCollection()
         var ids: Set<String> = []
         for key in keys {
+            // Throws for a key of another curve, and a `SigningKey` is of this one.
             guard let jwtKey = try? ES256PrivateKey(backing: key.key) else { continue }
             await collection.add(ecdsa: jwtKey, kid: JWKIdentifier(string: key.id))
             ids.insert(key.id)

@@ -65,7 +65,12 @@ final class StoreWatch: Sendable {
             observer.observe(.storeNote(store, "silent, and not asked until it answers a ping"))
             Task { [weak self] in
                 while let self, !self.gate.withLock({ $0.isOpen }) {
-                    if await self.ping(.now + Self.probeLimit) { self.hear() } else { try? await Task.sleep(for: Self.pause) }
+                    if await self.ping(.now + Self.probeLimit) {
+                        self.hear()
+                    } else {
+                        // Nobody cancels this task: it ends with the watch, or once the store answers.
+                        try? await Task.sleep(for: Self.pause)
+                    }
                 }
             }
         }

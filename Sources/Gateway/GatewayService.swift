@@ -218,6 +218,7 @@ public struct GatewayService: Service {
             } onGracefulShutdown: {
                 edge.drain()
                 Task {
+                    // So long clients are told to leave. Nobody cancels it.
                     try? await Task.sleep(for: limits.drain)
                     await group.triggerGracefulShutdown()
                 }

@@ -20,6 +20,7 @@ struct TrustedIssuerKeys: Sendable {
     init(secret: [UInt8]) async {
         let collection = JWTKeyCollection()
         await collection.add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256)
+        // The one that was just added: throws for a collection without any.
         let key = try? await collection.getKey()
         keys = key.map { [Key(id: nil, algorithm: .hs256, key: $0)] } ?? []
     }

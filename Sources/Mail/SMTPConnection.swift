@@ -42,6 +42,7 @@ final class SMTPConnection: EmailConnection {
     }
 
     func close() async {
+        // A farewell is a courtesy: every mail has had its reply.
         if isOpen { _ = try? await channel.ask("QUIT", by: .now() + Self.farewell) }
         channel.close()
     }
