@@ -81,11 +81,16 @@ import Testing
         }
     }
 
+    /// A desk at which no two who refresh with one token count as tabs that do so together.
+    private static func deskWithoutGrace(_ stack: Stack) async throws -> SessionDesk {
+        var lifetimes = SessionLifetimes()
+        lifetimes.together = .zero
+        return try await SessionDesk(stack, lifetimes: lifetimes)
+    }
+
     @Test func whoTakesTurnsWithAStolenTokenIsFoundOut() async throws {
         try await Stack.use { stack in
-            var lifetimes = SessionLifetimes()
-            lifetimes.together = .zero
-            let desk = try await SessionDesk(stack, lifetimes: lifetimes)
+            let desk = try await Self.deskWithoutGrace(stack)
             try await desk.makeAccount("nora")
             let shared = try await desk.login("nora")
             let thief = try await desk.refresh(shared)
@@ -110,9 +115,7 @@ import Testing
 
     @Test func whoComesBackLaterGetsATokenInThePlaceOfTheLostOne() async throws {
         try await Stack.use { stack in
-            var lifetimes = SessionLifetimes()
-            lifetimes.together = .zero
-            let desk = try await SessionDesk(stack, lifetimes: lifetimes)
+            let desk = try await Self.deskWithoutGrace(stack)
             try await desk.makeAccount("nora")
             let first = try await desk.login("nora")
             let (lost, second) = (try await desk.refresh(first), try await desk.refresh(first))

@@ -76,7 +76,7 @@ import Testing
                 for wave in 0..<10 {
                     for _ in 0..<20 {
                         group.addTask {
-                            // Wave after wave: those before have given up, and are not to be in the way of those that follow.
+                            // A wave begins before the last one has given up: callers that were kept waiting would fill the queue.
                             try await Task.sleep(until: start + .milliseconds(wave * 100))
                             let began = ContinuousClock.now
                             let error = await mongoError { try await read(client, within: .milliseconds(200)) }
