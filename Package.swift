@@ -149,7 +149,7 @@ let package = Package(
         // MARK: Tests against the real stores
         tests(
             "IntegrationTests",
-            ["Contract", "MongoClient", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", "TestSupport"]),
+            ["Contract", "MongoClient", "PostgresClient", "RateLimits", "Reactor", "RedisClient", "Schema", "TestSupport", "Threads"]),
         tests(
             "FeatureIntegrationTests",
             [

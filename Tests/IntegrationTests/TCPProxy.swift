@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Threads
 
 /// A proxy on loopback between a client under test and its server, which does to the wire what networks do: cuts it, freezes it,
 /// refuses new connections. One thread moves the bytes; the controls may be called from any thread and hold once they return.
@@ -48,16 +49,7 @@ final class TCPProxy: Sendable {
         wake = (ends[0], ends[1])
         state = Mutex(State())
         accept()
-        let thread = Unmanaged.passRetained(self)
-        var identifier = pthread_t()
-        let failure = pthread_create(
-            &identifier, nil,
-            { argument in
-                if let argument { Unmanaged<TCPProxy>.fromOpaque(argument).takeRetainedValue().run() }
-                return nil
-            }, thread.toOpaque())
-        guard failure == 0 else { throw Failure(what: "thread", number: failure) }
-        pthread_detach(identifier)
+        try startThread(named: "proxy") { [self] in run() }
     }
 
     deinit {
