@@ -41,15 +41,10 @@ public struct BeatDraftRoutes: Sendable {
         _ = try call.query(allowed: [])
         let edit = try BeatEdit(try call.input(allowed: BeatEdit.members), .whole)
         call.clock.mark(.parse)
-        do throws(Problem) {
-            var reply = try Self.reply(try await service.create(edit, as: call.idToMake(), by: call.account()), &call)
-            reply.status = .created
-            return reply
-        } catch {
-            // It was made, and is gone again by now: the request's key makes no second one.
-            if error.code == .notFound { call.isCommitted = true }
-            throw error
-        }
+        let made = try await service.create(edit, as: call.idToMake(), claim: call.claim, by: call.account())
+        var reply = try Self.reply(made, &call)
+        reply.status = .created
+        return reply
     }
 
     private func edit(_ call: inout Call, _ mode: BeatEdit.Mode) async throws(Problem) -> Reply {
@@ -65,7 +60,7 @@ public struct BeatDraftRoutes: Sendable {
         let id = try call.id("id", of: "beat")
         call.clock.mark(.parse)
         return try Self.reply(
-            try await service.move(id, to: status, ifVersion: IfMatch(call), isResumed: call.isResumed, by: call.account()), &call)
+            try await service.move(id, to: status, ifVersion: IfMatch(call), claim: call.claim, by: call.account()), &call)
     }
 
     private func delete(_ call: inout Call) async throws(Problem) -> Reply {

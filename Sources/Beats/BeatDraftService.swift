@@ -33,12 +33,16 @@ public final class BeatDraftService: Sendable {
     }
 
     /// Makes a draft of this id; one that is there stays as it is, and is the answer. Throws `invalid`, `storeUnavailable` or
-    /// `overloaded`.
-    func create(_ edit: BeatEdit, as id: EntityID = .now, by account: Account) async throws(Problem) -> Lookup {
+    /// `overloaded`; `notFound` where the request of `claim` was carried out before, and the beat is gone by now.
+    func create(
+        _ edit: BeatEdit, as id: EntityID = .now, claim: IdempotencyClaim? = nil, by account: Account
+    ) async throws(Problem) -> Lookup {
         let draft = try edit.applied(to: BeatDraft())
         let entry = VersionEntry(text: edit.changes ?? "Created", by: account.id, at: .now)
+        let (isCarriedOut, mark) = (claim?.isCarriedOut == true, IdempotencyMark(claim))
         return try await answer(id, account) { () throws(Problem) in
-            try await self.store.create(id, draft, entry, as: account)
+            if isCarriedOut { return nil }
+            return try await self.store.create(id, draft, entry, mark, as: account)
         }
     }
 
@@ -58,17 +62,18 @@ public final class BeatDraftService: Sendable {
         }
     }
 
-    /// Publishes, withdraws or archives a beat; what it is already changes nothing. Where the request `isResumed`, that is its own doing,
-    /// whatever the version is by now (RFC 9110 §13.1.1). Throws as `edit` does.
+    /// Publishes, withdraws or archives a beat; what it is already changes nothing. Where the request of `claim` was carried out before, the
+    /// beat stays as it is now, whatever its status and its version (RFC 9110 §13.1.1). Throws as `edit` does.
     func move(
-        _ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, isResumed: Bool = false, by account: Account
+        _ id: EntityID, to status: BeatStatus, ifVersion match: IfMatch, claim: IdempotencyClaim? = nil, by account: Account
     ) async throws(Problem) -> Lookup {
-        try await answer(id, account) { () throws(Problem) in
-            try await self.attempt(id, match, account, isDone: { isResumed && $0.core.status == status }) { stored throws(Problem) in
+        let (isCarriedOut, mark) = (claim?.isCarriedOut == true, IdempotencyMark(claim))
+        return try await answer(id, account) { () throws(Problem) in
+            try await self.attempt(id, isCarriedOut ? .any : match, account) { stored throws(Problem) in
                 guard stored.core.creator.id == account.id else { throw .forbidden }
-                if stored.core.status == status { return WrittenBeat(core: stored.core, viewer: stored.viewer) }
-                if status == .published { return try await self.store.publish(stored, as: account) }
-                return try await self.store.retire(stored, to: status, as: account)
+                if isCarriedOut || stored.core.status == status { return WrittenBeat(core: stored.core, viewer: stored.viewer) }
+                if status == .published { return try await self.store.publish(stored, mark, as: account) }
+                return try await self.store.retire(stored, to: status, mark, as: account)
             }
         }
     }
@@ -78,7 +83,7 @@ public final class BeatDraftService: Sendable {
         _ = try await watch.after(.beat, id, within: patience) { () throws(Problem) in
             let version = try await self.attempt(id, match, account) { stored throws(Problem) in
                 guard stored.core.creator.id == account.id else { throw .forbidden }
-                return try await self.store.retire(stored, to: nil, as: account)
+                return try await self.store.retire(stored, to: nil, .none, as: account)
             }.core.version
             try await self.notice.committed([Announcement(kind: .beat, id: id, version: version)])
             return ((), version)
@@ -121,12 +126,11 @@ public final class BeatDraftService: Sendable {
     /// Reads the beat and writes it, anew where it has moved meanwhile. The read names the version that the write replaces, so nothing is
     /// lost between two editors whichever of them is faster.
     private func attempt(
-        _ id: EntityID, _ match: IfMatch, _ account: Account, isDone: (StoredBeat) -> Bool = { _ in false },
-        _ write: (StoredBeat) async throws(Problem) -> WrittenBeat?
+        _ id: EntityID, _ match: IfMatch, _ account: Account, _ write: (StoredBeat) async throws(Problem) -> WrittenBeat?
     ) async throws(Problem) -> WrittenBeat {
         for _ in 0..<Self.attempts {
             guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
-            guard match.admits(stored.core.version) || isDone(stored) else {
+            guard match.admits(stored.core.version) else {
                 // Who may not edit it learns nothing of versions.
                 guard stored.viewer.canEdit else { throw .forbidden }
                 throw IfMatch.conflict

@@ -150,7 +150,9 @@ struct BeatDraftStore: Sendable {
 
     /// Makes a draft of version 1. A beat of this id that is there, or was, stays as it is, and the answer is nil. Throws
     /// `storeUnavailable`; `forbidden` where the account may not have beats.
-    func create(_ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, as account: Account) async throws(Problem) -> WrittenBeat? {
+    func create(
+        _ id: EntityID, _ draft: BeatDraft, _ entry: VersionEntry, _ mark: IdempotencyMark, as account: Account
+    ) async throws(Problem) -> WrittenBeat? {
         let row: [PostgresValue] = [.uuid(id.rawValue), .uuid(account.id.rawValue)] + Self.core(draft)
         let rest: [PostgresValue] = [.uuid(id.rawValue), .json(try draft.content.stagedJSON()), .json(entry.json(version: 1))]
         // Two statements: row security looks for the beat when its content is staged, and a statement does not see what it inserts itself.
@@ -158,6 +160,7 @@ struct BeatDraftStore: Sendable {
         let origin: Origin? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             guard try await transaction.execute(Self.insert, row) > 0 else { return nil }
             let origin = try await transaction.query(Self.stageNew, rest).first
+            try await transaction.set(mark)
             crash(at: .creationBeforeCommit)
             return origin
         }
@@ -192,7 +195,7 @@ struct BeatDraftStore: Sendable {
 
     /// Publishes a beat. Returns what has become of it, or nil where it is no longer at the version of `stored`. Throws `conflict` where
     /// its shares do not add up, and `forbidden` for anybody but its creator.
-    func publish(_ stored: StoredBeat, as account: Account) async throws(Problem) -> WrittenBeat? {
+    func publish(_ stored: StoredBeat, _ mark: IdempotencyMark, as account: Account) async throws(Problem) -> WrittenBeat? {
         let row: [PostgresValue] = [.uuid(stored.core.id.rawValue), .int64(stored.core.version)]
         let key: [PostgresValue] = [.uuid(stored.core.id.rawValue)]
         let rest = Self.announcement(stored, "upsert")
@@ -201,6 +204,7 @@ struct BeatDraftStore: Sendable {
             guard let step = try await transaction.query(Self.publish, row).first else { return nil }
             if try await transaction.query(Self.openSplits, key).first == true { throw Self.openShares }
             try await transaction.execute(Self.announce, rest)
+            try await transaction.set(mark)
             crash(at: .publicationBeforeCommit)
             return step
         }
@@ -209,7 +213,9 @@ struct BeatDraftStore: Sendable {
     }
 
     /// Takes a beat back or archives it; nil deletes it. Returns and throws as `publish` does.
-    func retire(_ stored: StoredBeat, to status: BeatStatus?, as account: Account) async throws(Problem) -> WrittenBeat? {
+    func retire(
+        _ stored: StoredBeat, to status: BeatStatus?, _ mark: IdempotencyMark, as account: Account
+    ) async throws(Problem) -> WrittenBeat? {
         let row: [PostgresValue] =
             [.uuid(stored.core.id.rawValue), .int64(stored.core.version)] + (status.map { [.text($0.rawValue)] } ?? [])
         let isDeleted = status == nil
@@ -217,6 +223,7 @@ struct BeatDraftStore: Sendable {
         let step: Step? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             guard let step = try await transaction.query(isDeleted ? Self.delete : Self.retire, row).first else { return nil }
             try await transaction.execute(Self.announce, rest)
+            try await transaction.set(mark)
             crash(at: .retirementBeforeCommit)
             return step
         }

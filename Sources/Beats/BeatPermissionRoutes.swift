@@ -51,7 +51,7 @@ public struct BeatPermissionRoutes: Sendable {
         guard let level else { throw .unexpected }
         call.clock.mark(.parse)
         let permission = try await service.invite(
-            person, as: level, to: id, isResumed: call.isResumed, by: account, caller: call.caller)
+            person, as: level, to: id, claim: call.claim, by: account, caller: call.caller)
         call.clock.mark(.fetch)
         return Self.one(permission, isNew: true)
     }
@@ -60,7 +60,7 @@ public struct BeatPermissionRoutes: Sendable {
         _ = try call.query(allowed: [])
         let (id, account) = (try call.id("id", of: "invitation"), try call.account())
         call.clock.mark(.parse)
-        let permission = try await service.accept(id, for: account, caller: call.caller)
+        let permission = try await service.accept(id, claim: call.claim, for: account, caller: call.caller)
         call.clock.mark(.fetch)
         return Self.one(permission, isNew: false)
     }

@@ -24,26 +24,39 @@ public final class BeatPermissionService: Sendable {
 
     /// Invites an account, named by its id or its username. Throws `notFound` or `forbidden` as `permissions(of:for:)` does, `invalid`
     /// where there is no such account or it is the owner's own, `conflict` where it was invited before or the beat is shared with too
-    /// many; `storeUnavailable` or `overloaded`. Where the request `isResumed`, such an invitation that is there is its own doing.
+    /// many; `storeUnavailable` or `overloaded`. Where the request of `claim` was carried out before, answers what has become of the
+    /// invitation, or throws `notFound`.
     func invite(
-        _ person: String, as level: BeatPermission.Level, to beat: EntityID, isResumed: Bool = false, by account: Account, caller: Caller
+        _ person: String, as level: BeatPermission.Level, to beat: EntityID, claim: IdempotencyClaim? = nil, by account: Account,
+        caller: Caller
     ) async throws(Problem) -> BeatPermission {
         // Before anything is said of the account: whoever does not own the beat learns nothing here.
         guard let owner = try await store.owner(of: beat, for: account) else { throw .notFound("beat") }
         guard owner == account.id else { throw .forbidden }
         guard let id = try await accounts.account(person, bypassingCache: true) else { throw .invalid([.init("user", "is no account")]) }
         guard id != account.id else { throw .invalid([.init("user", "is the owner of this beat")]) }
-        if isResumed, let made = try await store.permission(of: id, for: beat, as: account), made.level == level { return made }
+        if claim?.isCarriedOut == true {
+            guard let made = try await store.permission(of: id, for: beat, as: account) else { throw .notFound("invitation") }
+            return made
+        }
         let event = Self.event("beat_permission_offered", beat, account, caller, level.rawValue, id)
-        return try await store.invite(id, as: level, to: beat, most: Self.mostOfBeat, by: account, filing: event)
+        return try await store.invite(
+            id, as: level, to: beat, most: Self.mostOfBeat, IdempotencyMark(claim), by: account, filing: event)
     }
 
     /// Accepts the account's invitation; accepting twice changes nothing. Throws `notFound` where there is none; `storeUnavailable` or
-    /// `overloaded`.
-    func accept(_ beat: EntityID, for account: Account, caller: Caller) async throws(Problem) -> BeatPermission {
-        let permission = try await store.accept(beat, for: account) { permission in
-            Self.event("beat_permission_accepted", beat, account, caller, permission.level.rawValue, account.id)
-        }
+    /// `overloaded`. Where the request of `claim` was carried out before, an invitation that is there is another, and stays open.
+    func accept(
+        _ beat: EntityID, claim: IdempotencyClaim? = nil, for account: Account, caller: Caller
+    ) async throws(Problem) -> BeatPermission {
+        let permission =
+            if claim?.isCarriedOut == true {
+                try await store.permission(of: account.id, for: beat, as: account)
+            } else {
+                try await store.accept(beat, IdempotencyMark(claim), for: account) { permission in
+                    Self.event("beat_permission_accepted", beat, account, caller, permission.level.rawValue, account.id)
+                }
+            }
         guard let permission else { throw .notFound("invitation") }
         return permission
     }

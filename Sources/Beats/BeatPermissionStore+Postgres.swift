@@ -113,7 +113,8 @@ struct BeatPermissionStore: Sendable {
     /// Invites `person`. Throws `notFound` where the account may not see the beat, `forbidden` where it is another's, `conflict` where
     /// the person was invited before or `most` are.
     func invite(
-        _ person: EntityID, as level: BeatPermission.Level, to beat: EntityID, most: Int, by account: Account, filing event: AuditEvent
+        _ person: EntityID, as level: BeatPermission.Level, to beat: EntityID, most: Int, _ mark: IdempotencyMark, by account: Account,
+        filing event: AuditEvent
     ) async throws(Problem) -> BeatPermission {
         let refusals = [
             "beat_permissions_pkey": Problem(.conflict, "This account has a permission for this beat, or an invitation, already."),
@@ -132,20 +133,24 @@ struct BeatPermissionStore: Sendable {
             let made = try await transaction.query(Self.insert, row)
             guard let permission = made.first else { throw Problem.unexpected }
             try await transaction.file(event)
+            try await transaction.set(mark)
             return permission
         }
     }
 
     /// Accepts the account's own invitation, and files `event`. Nil where there is none; what was accepted before stays as it is.
     func accept(
-        _ beat: EntityID, for account: Account, filing event: @Sendable (BeatPermission) -> AuditEvent
+        _ beat: EntityID, _ mark: IdempotencyMark, for account: Account, filing event: @Sendable (BeatPermission) -> AuditEvent
     ) async throws(Problem) -> BeatPermission? {
         let parameters: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue)]
         return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             let changed = try await transaction.execute(Self.accept, parameters)
             // Read afterwards: only then may the account see the beat's title.
             guard let permission = try await transaction.query(Self.ofOne, parameters).first else { return nil }
-            if changed > 0 { try await transaction.file(event(permission)) }
+            if changed > 0 {
+                try await transaction.file(event(permission))
+                try await transaction.set(mark)
+            }
             return permission
         }
     }

@@ -53,7 +53,11 @@ public struct BeatSplitRoutes: Sendable {
         guard let share else { throw .invalid([.init("share", "must be the share that is offered, a number such as 50.00")]) }
         call.clock.mark(.parse)
         let event = Self.event("beat_split_accepted", id, account, call.caller)
-        guard try await store.accept(share, of: id, for: account, filing: event) else { throw .notFound("offer") }
+        // Where that was done before, an offer that is there is another, and stays open.
+        if call.claim?.isCarriedOut != true {
+            let isAccepted = try await store.accept(share, of: id, IdempotencyMark(call.claim), for: account, filing: event)
+            guard isAccepted else { throw .notFound("offer") }
+        }
         let splits = try await store.splits(of: id, for: account)
         call.clock.mark(.fetch)
         return Self.reply(splits)

@@ -75,7 +75,7 @@ struct BeatSplitStore: Sendable {
     /// Accepts the account's offer of `share`, and files `event` where it was open. False where there is none. Throws `conflict` where
     /// another is offered by now: nobody accepts what they have not seen; `storeUnavailable` or `overloaded`.
     func accept(
-        _ share: BeatSplit.Share, of beat: EntityID, for account: Account, filing event: AuditEvent
+        _ share: BeatSplit.Share, of beat: EntityID, _ mark: IdempotencyMark = .none, for account: Account, filing event: AuditEvent
     ) async throws(Problem) -> Bool {
         let offer: [PostgresValue] = [.uuid(beat.rawValue), .uuid(account.id.rawValue), .numeric(share.decimal)]
         return try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
@@ -83,7 +83,10 @@ struct BeatSplitStore: Sendable {
             // Read afterwards: where the change waited for a `replace`, it did not see what that offered in this one's place.
             guard let isAccepted = try await transaction.query(Self.isAccepted, offer).first else { return false }
             guard isAccepted else { throw Problem(.conflict, "Another share is offered by now; look at it first.") }
-            if changed > 0 { try await transaction.file(event) }
+            if changed > 0 {
+                try await transaction.file(event)
+                try await transaction.set(mark)
+            }
             return true
         }
     }

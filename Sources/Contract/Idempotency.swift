@@ -28,15 +28,16 @@ public struct IdempotencyClaim: Sendable, Hashable {
     public let token: EntityID
     /// The id of what the request makes, fixed before it makes anything.
     public let effect: EntityID
-    /// False where the request was begun before and nobody knows how far it came.
-    public let isFirst: Bool
+    /// Whether what the request asks for was done by one of those who had it before, and only the answer to it was lost: it is not done
+    /// again, whatever has become of it since.
+    public let isCarriedOut: Bool
 
-    public init(principal: Principal, key: IdempotencyKey, token: EntityID, effect: EntityID, isFirst: Bool) {
+    public init(principal: Principal, key: IdempotencyKey, token: EntityID, effect: EntityID, isCarriedOut: Bool) {
         self.principal = principal
         self.key = key
         self.token = token
         self.effect = effect
-        self.isFirst = isFirst
+        self.isCarriedOut = isCarriedOut
     }
 }
 
@@ -91,8 +92,9 @@ public enum IdempotencyVerdict: Sendable, Hashable {
 public enum IdempotencyOutcome: Sendable, Hashable {
     /// With an answer that is sent again from now on.
     case answered(KeptAnswer)
-    /// Nothing was done, and nothing is left of the claim.
-    case refused
+    /// Refused with this answer. Where the request was carried out all the same, now or before, it is sent again from now on; otherwise
+    /// nothing is left of the claim.
+    case refused(KeptAnswer)
     /// With something done, or perhaps done: whoever sends the request again finishes it.
     case open
 }

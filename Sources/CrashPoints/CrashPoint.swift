@@ -14,6 +14,7 @@ public enum CrashPoint: String, CaseIterable, Sendable {
 
     // MARK: Requests that have a key
     case keyAfterClaim
+    case keyAfterMarking
     case keyBeforeSettling
 
     // MARK: Delivering what was written

@@ -7,7 +7,8 @@ extension HTTPEdge {
     /// Has a route's handler answer: once for all requests of one `Idempotency-Key`.
     ///
     /// What is kept is the answer to what was done. A request that is refused leaves nothing behind, so that it can be put right and sent
-    /// with its key again; one that fails keeps its claim, so that sending it again finishes what was begun.
+    /// with its key again, unless it was carried out all the same; one that fails keeps its claim, so that sending it again finishes what
+    /// was begun.
     func carryOut(_ route: Route, _ call: inout Call) async throws(Problem) -> Reply {
         guard let keys, route.idempotency != .ignored, let key = try key(route, call) else { return try await route.handler(&call) }
         // The handler has been cancelled for this long when another may begin.
@@ -45,11 +46,8 @@ extension HTTPEdge {
             return reply
         } catch {
             let isRefusal = ProblemMapper.status(error.code).kind == .clientError
-            let outcome: IdempotencyOutcome =
-                if isRefusal, call.isCommitted {
-                    ProblemMapper.reply(error, id: call.id).kept.map { .answered($0) } ?? .open
-                } else { isRefusal && claim.isFirst ? .refused : .open }
-            await settle(claim, outcome, keys, call.id)
+            let answer = isRefusal ? ProblemMapper.reply(error, id: call.id).kept : nil
+            await settle(claim, answer.map { .refused($0) } ?? .open, keys, call.id)
             throw error
         }
     }

@@ -113,12 +113,10 @@ public struct Call: Sendable {
     public let isSameSite: Bool
     /// Ends a stage of the read path; the edge reads the result.
     public var clock: StageClock
-    /// Set by a handler that has committed something and may still refuse the request: that answer, too, is then the one that the
-    /// request's `Idempotency-Key` stands for.
-    public var isCommitted = false
+    /// The right to carry the request out, where it has a key that counts: for the transaction that does so, which sets its mark. Where it
+    /// was carried out before, the handler changes nothing, and answers how things are now.
+    public internal(set) var claim: IdempotencyClaim?
 
-    /// The right to carry the request out, where it has a key that counts.
-    var claim: IdempotencyClaim?
     let address: ClientAddress
     let transport: Caller.Transport?
     /// The path and the query, as they were sent.
@@ -130,10 +128,7 @@ public struct Call: Sendable {
     /// Where the request comes from, for sessions and for the audit log.
     public var caller: Caller { Caller(address: address, fields: fields, transport: transport, request: id) }
 
-    /// Whether the request was begun before, and perhaps done: what it asks for and finds done already is its own doing.
-    public var isResumed: Bool { claim.map { !$0.isFirst } ?? false }
-
-    /// The id of what the request makes. One that is resumed has the id that it had: what is there under it was made by this request.
+    /// The id of what the request makes. One that is resumed has the id that it had: that is what it made if it was carried out.
     public func idToMake() -> EntityID { claim?.effect ?? .now }
 
     /// The value of a cookie; nil where it is absent, stands twice, or is longer than any of ours.

@@ -46,7 +46,7 @@ public struct AccountAdminRoutes: Sendable {
         try input.check()
         return .entry(
             try await service.suspend(
-                call.id("id", of: "user"), reason: reason, isResumed: call.isResumed, by: call.account(), caller: call.caller))
+                call.id("id", of: "user"), reason: reason, claim: call.claim, by: call.account(), caller: call.caller))
     }
 
     private func unsuspend(_ call: inout Call) async throws(Problem) -> Reply {
@@ -54,7 +54,7 @@ public struct AccountAdminRoutes: Sendable {
         _ = try call.input(allowed: [])
         return .entry(
             try await service.unsuspend(
-                call.id("id", of: "user"), isResumed: call.isResumed, by: call.account(), caller: call.caller))
+                call.id("id", of: "user"), claim: call.claim, by: call.account(), caller: call.caller))
     }
 
     private func grant(_ call: inout Call) async throws(Problem) -> Reply {
@@ -67,7 +67,8 @@ public struct AccountAdminRoutes: Sendable {
         }
         try input.check()
         guard let role else { throw .unexpected }
-        return .entry(try await service.grant(role, to: call.id("id", of: "user"), by: call.account(), caller: call.caller))
+        return .entry(
+            try await service.grant(role, to: call.id("id", of: "user"), claim: call.claim, by: call.account(), caller: call.caller))
     }
 
     private func revoke(_ call: inout Call) async throws(Problem) -> Reply {

@@ -2,7 +2,8 @@ import Contract
 import DataPlane
 import PostgresClient
 
-/// What admins do with accounts. Postgres lets only them, and every act is accounted for.
+/// What admins do with accounts. Postgres lets only them, and every act is accounted for. Where the request of a `claim` was carried out
+/// before, nothing is done, and the answer is the account as it is now.
 public struct AccountAdminService: Sendable {
     private let postgres: PostgresAccess
     private let store: AccountAdminStore
@@ -23,14 +24,13 @@ public struct AccountAdminService: Sendable {
 
     /// Ends every session of the account at once and keeps it from signing in; its profile and its beats are no longer shown. Throws
     /// `notFound`; `conflict` for oneself, for the last admin, and where it is suspended or deleted already; `storeUnavailable` or
-    /// `overloaded`. Where the request `isResumed`, a suspension that is there is its own doing.
+    /// `overloaded`.
     func suspend(
-        _ id: EntityID, reason: String, isResumed: Bool = false, by admin: Account, caller: Caller
+        _ id: EntityID, reason: String, claim: IdempotencyClaim? = nil, by admin: Account, caller: Caller
     ) async throws(Problem) -> AccountEntry {
         guard id != admin.id else { throw Problem(.conflict, "Nobody suspends themselves.") }
         let event = Self.event("account_suspended", .admin, id, admin, caller, [.reason: reason])
-        return try await change(id, by: admin, event) { entry, transaction in
-            if isResumed, entry.status == .suspended { return nil }
+        return try await change(id, claim, by: admin, event) { entry, transaction in
             guard entry.status != .suspended, entry.status != .deleted else {
                 throw Problem(.conflict, "The account is \(entry.status.rawValue) already.")
             }
@@ -42,13 +42,12 @@ public struct AccountAdminService: Sendable {
     }
 
     /// Takes a suspension back. Sessions that it ended stay ended. Throws `notFound`, `conflict` where there is none; `storeUnavailable` or
-    /// `overloaded`. Where the request `isResumed`, one that is taken back already is its own doing.
+    /// `overloaded`.
     func unsuspend(
-        _ id: EntityID, isResumed: Bool = false, by admin: Account, caller: Caller
+        _ id: EntityID, claim: IdempotencyClaim? = nil, by admin: Account, caller: Caller
     ) async throws(Problem) -> AccountEntry {
         let event = Self.event("account_unsuspended", .admin, id, admin, caller, [:])
-        return try await change(id, by: admin, event) { entry, transaction in
-            if isResumed, entry.status == .active || entry.status == .pending { return nil }
+        return try await change(id, claim, by: admin, event) { entry, transaction in
             guard entry.status == .suspended else { throw Problem(.conflict, "The account is not suspended.") }
             let isProven = entry.isEmailVerified || entry.email == nil
             try await AccountAdminStore.unsuspend(id, to: isProven ? .active : .pending, in: transaction)
@@ -58,9 +57,11 @@ public struct AccountAdminService: Sendable {
 
     /// Gives the account a role; where it has it, nothing is done. Throws `notFound`, `conflict` where the account is deleted; `storeUnavailable` or
     /// `overloaded`.
-    func grant(_ role: Role, to id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
+    func grant(
+        _ role: Role, to id: EntityID, claim: IdempotencyClaim? = nil, by admin: Account, caller: Caller
+    ) async throws(Problem) -> AccountEntry {
         let event = Self.event("role_granted", .role, id, admin, caller, [.role: role.rawValue])
-        return try await change(id, by: admin, event) { entry, transaction in
+        return try await change(id, claim, by: admin, event) { entry, transaction in
             guard entry.status != .deleted else { throw Problem(.conflict, "The account is deleted.") }
             if entry.roles.contains(Roles(role)), role != .creator || entry.isCreator { return nil }
             try await AccountAdminStore.grant(role, to: id, by: admin.id, in: transaction)
@@ -73,7 +74,7 @@ public struct AccountAdminService: Sendable {
     func revoke(_ role: Role, from id: EntityID, by admin: Account, caller: Caller) async throws(Problem) -> AccountEntry {
         guard role != .user else { throw Problem(.conflict, "Every account is a user.") }
         let event = Self.event("role_revoked", .role, id, admin, caller, [.role: role.rawValue])
-        return try await change(id, by: admin, event) { entry, transaction in
+        return try await change(id, nil, by: admin, event) { entry, transaction in
             guard entry.roles.contains(Roles(role)) else { throw Problem.notFound("role of this user") }
             if role == .admin { try await AccountAdminStore.keepAnAdmin(without: id, in: transaction) }
             try await AccountAdminStore.revoke(role, from: id, in: transaction)
@@ -84,15 +85,19 @@ public struct AccountAdminService: Sendable {
     /// Changes a locked account in one transaction, with the outbox rows that say so and the entry that accounts for it. `body` answers
     /// whether beats are to follow, or nil where there was nothing to do.
     private func change(
-        _ id: EntityID, by admin: Account, _ event: AuditEvent,
+        _ id: EntityID, _ claim: IdempotencyClaim?, by admin: Account, _ event: AuditEvent,
         _ body: @Sendable (AccountEntry, PostgresTransaction) async throws -> Bool?
     ) async throws(Problem) -> AccountEntry {
+        let (isCarriedOut, mark) = (claim?.isCarriedOut == true, IdempotencyMark(claim))
         let (entry, announcements) = try await postgres.transaction(as: PostgresSettings(.account(admin)), within: timeout) {
             transaction -> (AccountEntry, [Announcement]) in
             let found = try await AccountAdminStore.lock(id, in: transaction)
+            // Whoever did it may have died before anybody was told.
+            if isCarriedOut { return (found, [Announcement(kind: .user, id: id, version: found.version)]) }
             guard let inBeats = try await body(found, transaction) else { return (found, []) }
             let announcements = try await AccountStore.announce(id, inBeats: inBeats, in: transaction)
             try await transaction.file(event)
+            try await transaction.set(mark)
             return (try await AccountAdminStore.lock(id, in: transaction), announcements)
         }
         if !announcements.isEmpty { try await notice.committed(announcements) }

@@ -64,15 +64,22 @@ public struct AccountProfileService: Sendable {
     }
 
     /// Makes the account a creator; an account that is one stays as it is. Throws `forbidden` where an admin took that role away;
-    /// `storeUnavailable` or `overloaded`.
-    func becomeCreator(_ account: Account, caller: Caller) async throws(Problem) -> OwnAccount {
+    /// `storeUnavailable` or `overloaded`. Where the request of `claim` was carried out before, answers the account as it is now.
+    func becomeCreator(_ account: Account, claim: IdempotencyClaim? = nil, caller: Caller) async throws(Problem) -> OwnAccount {
         let id = account.id
+        let (isCarriedOut, mark) = (claim?.isCarriedOut == true, IdempotencyMark(claim))
         let changed: Changed = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             let current = try await AccountProfileStore.lock(id, in: transaction)
+            if isCarriedOut {
+                // Whoever did it may have died before anybody was told.
+                let own = try await AccountStore.own(id, in: transaction)
+                return (own, [Announcement(kind: .user, id: id, version: current.version)])
+            }
             if current.isCreator, account.roles.contains(.creator) { return (try await AccountStore.own(id, in: transaction), []) }
             try await AccountProfileStore.becomeCreator(id, in: transaction)
             let announcements = try await AccountStore.announce(id, in: transaction)
             try await transaction.file(Self.event("became_creator", account, caller, [.role: Role.creator.rawValue]))
+            try await transaction.set(mark)
             return (try await AccountStore.own(id, in: transaction), announcements)
         }
         guard !changed.announcements.isEmpty else { return changed.account }

@@ -167,7 +167,7 @@ public struct AccountRoutes: Sendable {
     private func becomeCreator(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         _ = try call.input(allowed: [])
-        return .account(try await profiles.becomeCreator(call.account(), caller: call.caller))
+        return .account(try await profiles.becomeCreator(call.account(), claim: call.claim, caller: call.caller))
     }
 
     private func delete(_ call: inout Call) async throws(Problem) -> Reply {

@@ -1,5 +1,6 @@
 import Contract
 import DataPlane
+import PostgresClient
 import TestSupport
 import Testing
 
@@ -8,7 +9,7 @@ import Testing
 struct IdempotencyHistoryTests {
     /// What a key is, in words of memory.
     private enum Standing: Equatable {
-        case running(fingerprint: UInt8, token: EntityID, effect: EntityID, isLeased: Bool)
+        case running(fingerprint: UInt8, token: EntityID, effect: EntityID, isLeased: Bool, isCarriedOut: Bool)
         case done(fingerprint: UInt8, answer: KeptAnswer)
     }
 
@@ -33,7 +34,7 @@ struct IdempotencyHistoryTests {
             for step in 0..<1500 {
                 let name = Name(principal: random.element(of: Self.principals), key: random.element(of: keys))
                 let comment = Comment(rawValue: "\(random), step \(step)")
-                switch Int.random(in: 0..<10, using: &random) {
+                switch Int.random(in: 0..<12, using: &random) {
                 case 0..<5:
                     let fingerprint = UInt8.random(in: 0...1, using: &random)
                     let outcome = await Self.claim(store, name, fingerprint)
@@ -44,14 +45,21 @@ struct IdempotencyHistoryTests {
                     let claim = random.element(of: claims)
                     let answer = KeptAnswer(
                         status: 201, fields: [.init("ETag", "\"\(step)\"")], body: Array(random.text(upTo: 20).utf8))
-                    let outcome: IdempotencyOutcome = random.element(of: [.answered(answer), .refused, .open])
+                    let outcome: IdempotencyOutcome = random.element(of: [.answered(answer), .refused(answer), .open])
                     try await store.settle(claim, outcome)
                     Self.settle(&model[Name(principal: claim.principal, key: claim.key)], claim, outcome)
-                case 8:
+                case 8, 9:
+                    guard !claims.isEmpty else { continue }
+                    let claim = random.element(of: claims)
+                    let isCommitted = Bool.random(using: &random)
+                    let isLate = await Self.carryOut(claim, stack, isCommitted: isCommitted)
+                    Self.carryOut(&model[Name(principal: claim.principal, key: claim.key)], claim, isCommitted, isLate, comment)
+                case 10:
                     try await stack.owner.run("UPDATE idempotency_keys SET locked_until = now() WHERE state = 'running'")
                     for (name, standing) in model {
-                        if case .running(let fingerprint, let token, let effect, _) = standing {
-                            model[name] = .running(fingerprint: fingerprint, token: token, effect: effect, isLeased: false)
+                        if case .running(let fingerprint, let token, let effect, _, let isCarriedOut) = standing {
+                            model[name] = .running(
+                                fingerprint: fingerprint, token: token, effect: effect, isLeased: false, isCarriedOut: isCarriedOut)
                         }
                     }
                 default:
@@ -83,13 +91,16 @@ struct IdempotencyHistoryTests {
     ) {
         switch (standing, outcome) {
         case (nil, .success(.carryOut(let claim))):
-            #expect(claim.isFirst, comment)
-            standing = .running(fingerprint: fingerprint, token: claim.token, effect: claim.effect, isLeased: true)
-        case (.running(fingerprint, _, let effect, isLeased: false), .success(.carryOut(let claim))):
-            #expect(!claim.isFirst && claim.effect == effect, comment)
-            standing = .running(fingerprint: fingerprint, token: claim.token, effect: effect, isLeased: true)
-        case (.running(fingerprint, _, _, isLeased: true), .failure(let problem)): #expect(problem.code == .idempotencyKeyInUse, comment)
-        case (.running(1 - fingerprint, _, _, _), .failure(let problem)), (.done(1 - fingerprint, _), .failure(let problem)):
+            #expect(!claim.isCarriedOut, comment)
+            standing = .running(
+                fingerprint: fingerprint, token: claim.token, effect: claim.effect, isLeased: true, isCarriedOut: false)
+        case (.running(fingerprint, _, let effect, isLeased: false, let isCarriedOut), .success(.carryOut(let claim))):
+            #expect(claim.isCarriedOut == isCarriedOut && claim.effect == effect, comment)
+            standing = .running(
+                fingerprint: fingerprint, token: claim.token, effect: effect, isLeased: true, isCarriedOut: isCarriedOut)
+        case (.running(fingerprint, _, _, isLeased: true, _), .failure(let problem)):
+            #expect(problem.code == .idempotencyKeyInUse, comment)
+        case (.running(1 - fingerprint, _, _, _, _), .failure(let problem)), (.done(1 - fingerprint, _), .failure(let problem)):
             #expect(problem.code == .idempotencyKeyReused, comment)
         case (.done(fingerprint, let answer), .success(.answered(let kept))): #expect(kept == answer, comment)
         default: Issue.record("\(comment): \(String(describing: standing)) against \(outcome)")
@@ -97,11 +108,38 @@ struct IdempotencyHistoryTests {
     }
 
     private static func settle(_ standing: inout Standing?, _ claim: IdempotencyClaim, _ outcome: IdempotencyOutcome) {
-        guard case .running(let fingerprint, claim.token, let effect, _) = standing else { return }
+        guard case .running(let fingerprint, claim.token, let effect, _, let isCarriedOut) = standing else { return }
         switch outcome {
         case .answered(let answer): standing = .done(fingerprint: fingerprint, answer: answer)
-        case .refused: standing = nil
-        case .open: standing = .running(fingerprint: fingerprint, token: claim.token, effect: effect, isLeased: false)
+        case .refused(let answer): standing = isCarriedOut ? .done(fingerprint: fingerprint, answer: answer) : nil
+        case .open:
+            standing = .running(fingerprint: fingerprint, token: claim.token, effect: effect, isLeased: false, isCarriedOut: isCarriedOut)
         }
+    }
+
+    /// Carries out what a claim is for, in a transaction that commits or does not. Returns whether the claim was no longer the one to do so.
+    private static func carryOut(_ claim: IdempotencyClaim, _ stack: Stack, isCommitted: Bool) async -> Bool {
+        let mark = IdempotencyMark(claim)
+        let outcome = await problem { () throws(Problem) in
+            try await stack.postgresAccess.transaction(as: PostgresSettings(claim.principal), within: .seconds(20)) { transaction in
+                try await transaction.set(mark)
+                if !isCommitted { throw Problem(.conflict, "Rolled back.") }
+            }
+        }
+        return outcome == .idempotencyKeyInUse
+    }
+
+    /// The same in the model: whoever does not have the request any more commits nothing.
+    private static func carryOut(
+        _ standing: inout Standing?, _ claim: IdempotencyClaim, _ isCommitted: Bool, _ isLate: Bool, _ comment: Comment
+    ) {
+        guard case .running(let fingerprint, claim.token, let effect, let isLeased, let wasCarriedOut) = standing else {
+            // A row whose time is up counts for nothing, and is there until it is swept away.
+            #expect(isLate || standing == nil, comment)
+            return
+        }
+        #expect(!isLate, comment)
+        standing = .running(
+            fingerprint: fingerprint, token: claim.token, effect: effect, isLeased: isLeased, isCarriedOut: wasCarriedOut || isCommitted)
     }
 }

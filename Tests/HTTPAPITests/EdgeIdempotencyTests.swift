@@ -26,12 +26,12 @@ import Testing
         let asked = Mutex<[Asked]>([])
         let outcomes = Mutex<[IdempotencyOutcome]>([])
         private let verdict: Result<KeptAnswer?, Problem>
-        private let isFirst: Bool
+        private let isCarriedOut: Bool
         static let effect = EntityID(rawValue: 7)
 
-        init(_ verdict: Result<KeptAnswer?, Problem> = .success(nil), isFirst: Bool = true) {
+        init(_ verdict: Result<KeptAnswer?, Problem> = .success(nil), isCarriedOut: Bool = false) {
             self.verdict = verdict
-            self.isFirst = isFirst
+            self.isCarriedOut = isCarriedOut
         }
 
         func claim(
@@ -39,7 +39,8 @@ import Testing
         ) async throws(Problem) -> IdempotencyVerdict {
             asked.withLock { $0.append(Asked(key: key.description, fingerprint: fingerprint)) }
             if let answer = try verdict.get() { return .answered(answer) }
-            return .carryOut(IdempotencyClaim(principal: principal, key: key, token: .now, effect: Self.effect, isFirst: isFirst))
+            return .carryOut(
+                IdempotencyClaim(principal: principal, key: key, token: .now, effect: Self.effect, isCarriedOut: isCarriedOut))
         }
 
         func settle(_ claim: IdempotencyClaim, _ outcome: IdempotencyOutcome) async throws(Problem) {
@@ -49,7 +50,7 @@ import Testing
 
     private static let routes: [Route] = [
         .post("/make", .signedIn) { call throws(Problem) in
-            let text = "\(call.idToMake()) \(call.isResumed)"
+            let text = "\(call.idToMake()) \(call.claim?.isCarriedOut == true)"
             var reply = Reply(
                 status: .created, contentType: "text/plain", body: ByteBuffer(string: text), etag: "\"e\"",
                 extraFields: [(.location, "/made")])
@@ -57,10 +58,7 @@ import Testing
             if call.field(.accept) == "much" { reply.body = ByteBuffer(repeating: 0x41, count: KeptAnswer.mostBytes + 1) }
             return reply
         },
-        .post("/refuse", .signedIn) { call throws(Problem) in
-            call.isCommitted = call.field(.accept) == "committed"
-            throw Problem(.conflict, "No.")
-        },
+        .post("/refuse", .signedIn) { _ throws(Problem) in throw Problem(.conflict, "No.") },
         .post("/fail", .signedIn) { _ throws(Problem) in throw .unavailable(.postgres) },
         .post("/pay", .signedIn, idempotency: .required) { _ throws(Problem) in .done },
         .post("/secret", .signedIn, idempotency: .ignored) { _ throws(Problem) in .done },
@@ -86,10 +84,8 @@ import Testing
         return try #require(answer.withLock { $0 })
     }
 
-    private static func outcomes(of path: String, _ field: String = "Accept: all", isFirst: Bool = true) async throws
-        -> [IdempotencyOutcome]
-    {
-        let keys = Keys(isFirst: isFirst)
+    private static func outcomes(of path: String, _ field: String = "Accept: all") async throws -> [IdempotencyOutcome] {
+        let keys = Keys()
         _ = try await send(path, field, to: keys)
         return keys.outcomes.withLock { $0 }
     }
@@ -141,14 +137,13 @@ import Testing
         #expect(outcomes == [.answered(KeptAnswer(status: 201, fields: fields, body: Array("\(Keys.effect) false".utf8)))])
     }
 
-    @Test func aRefusalLeavesNothingUnlessSomethingMayHaveBeenDone() async throws {
-        #expect(try await Self.outcomes(of: "/refuse") == [.refused])
-        #expect(try await Self.outcomes(of: "/refuse", isFirst: false) == [.open])
-        guard case .answered(let answer)? = try await Self.outcomes(of: "/refuse", "Accept: committed").first else {
-            Issue.record("not kept")
+    @Test func aRefusalIsHandedOverAsItIsSent() async throws {
+        guard case .refused(let answer)? = try await Self.outcomes(of: "/refuse").first else {
+            Issue.record("not handed over")
             return
         }
         #expect(answer.status == 409 && answer.fields == [.init("Content-Type", "application/problem+json")])
+        #expect(String(decoding: answer.body, as: UTF8.self).contains(#""detail":"No.""#))
     }
 
     @Test(arguments: [("/fail", "Accept: all"), ("/make", "Accept: cookie"), ("/make", "Accept: much")])
@@ -167,8 +162,8 @@ import Testing
         #expect(answer["location"] == "/made" && answer["idempotency-replayed"] == "true" && answer["cache-control"] == "no-store")
     }
 
-    @Test func aRequestThatIsResumedHasTheIdThatItHad() async throws {
-        let answer = try await Self.send("/make", to: Keys(isFirst: false))
+    @Test func aRequestThatIsResumedHasTheIdThatItHadAndKnowsThatItWasCarriedOut() async throws {
+        let answer = try await Self.send("/make", to: Keys(isCarriedOut: true))
         #expect(answer.body == "\(Keys.effect) true" && answer["idempotency-replayed"] == nil)
     }
 

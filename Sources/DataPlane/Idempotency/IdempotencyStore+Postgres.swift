@@ -23,6 +23,7 @@ public struct IdempotencyStore: IdempotencyKeys {
     private struct Row: Sendable {
         let isClaimed: Bool
         let effect: EntityID
+        let isCarriedOut: Bool
         let isSame: Bool
         let secondsLeft: Int32
         let answer: KeptAnswer?
@@ -39,24 +40,25 @@ public struct IdempotencyStore: IdempotencyKeys {
                 fingerprint = excluded.fingerprint, claim = excluded.claim, locked_until = excluded.locked_until,
                 state = 'running', status = NULL, header_fields = NULL, body = NULL,
                 effect_id = CASE WHEN held.expires_at > now() THEN held.effect_id ELSE excluded.effect_id END,
+                carried_out_at = CASE WHEN held.expires_at > now() THEN held.carried_out_at END,
                 created_at = CASE WHEN held.expires_at > now() THEN held.created_at ELSE now() END,
                 expires_at = CASE WHEN held.expires_at > now() THEN held.expires_at ELSE excluded.expires_at END
             WHERE held.expires_at <= now()
                 OR held.state = 'running' AND held.locked_until <= now() AND held.fingerprint = excluded.fingerprint
-            RETURNING effect_id)
-        SELECT true, effect_id, true, 0, NULL::int, NULL::text[], NULL::bytea FROM claimed
+            RETURNING effect_id, carried_out_at IS NOT NULL AS is_carried_out)
+        SELECT true, effect_id, is_carried_out, true, 0, NULL::int, NULL::text[], NULL::bytea FROM claimed
         UNION ALL
-        SELECT false, effect_id, fingerprint = $3, ceil(extract(epoch FROM locked_until - now()))::int, status::int, header_fields, body
+        SELECT false, effect_id, false, fingerprint = $3, ceil(extract(epoch FROM locked_until - now()))::int, status::int, header_fields, body
         FROM idempotency_keys WHERE principal_id = $1 AND key = $2 AND NOT EXISTS (SELECT FROM claimed)
         """
     ) { row throws(PostgresError) in
         var answer: KeptAnswer?
-        if let status = try row.int32OrNil(4) {
-            answer = KeptAnswer(status: Int(status), fields: fields(try row.texts(5)), body: try row.bytes(6))
+        if let status = try row.int32OrNil(5) {
+            answer = KeptAnswer(status: Int(status), fields: fields(try row.texts(6)), body: try row.bytes(7))
         }
         return Row(
-            isClaimed: try row.bool(0), effect: EntityID(rawValue: try row.uuid(1)), isSame: try row.bool(2),
-            secondsLeft: try row.int32(3), answer: answer)
+            isClaimed: try row.bool(0), effect: EntityID(rawValue: try row.uuid(1)), isCarriedOut: try row.bool(2),
+            isSame: try row.bool(3), secondsLeft: try row.int32(4), answer: answer)
     }
 
     /// How often a claim looks again where what it waited for was gone, or not to be seen yet.
@@ -78,7 +80,8 @@ public struct IdempotencyStore: IdempotencyKeys {
             if row.isClaimed {
                 crash(at: .keyAfterClaim)
                 return .carryOut(
-                    IdempotencyClaim(principal: principal, key: key, token: token, effect: row.effect, isFirst: row.effect == effect))
+                    IdempotencyClaim(
+                        principal: principal, key: key, token: token, effect: row.effect, isCarriedOut: row.isCarriedOut))
             }
             guard row.isSame else {
                 throw Problem(.idempotencyKeyReused, "This Idempotency-Key was sent with another request; each has a key of its own.")
@@ -101,10 +104,15 @@ public struct IdempotencyStore: IdempotencyKeys {
     // MARK: Settling
 
     private static let settle = "WHERE principal_id = $1 AND key = $2 AND claim = $3 AND state = 'running'"
-    private static let keep = PostgresStatement<Void>(
-        "UPDATE idempotency_keys SET state = 'done', status = $4, header_fields = $5, body = $6, locked_until = now() \(settle)")
+    private static let kept =
+        "UPDATE idempotency_keys SET state = 'done', status = $4, header_fields = $5, body = $6, locked_until = now() \(settle)"
+    private static let keep = PostgresStatement<Void>(kept)
     private static let release = PostgresStatement<Void>("UPDATE idempotency_keys SET locked_until = now() \(settle)")
-    private static let forget = PostgresStatement<Void>("DELETE FROM idempotency_keys \(settle)")
+    private static let forget = PostgresStatement<Void>(
+        """
+        WITH forgotten AS (DELETE FROM idempotency_keys \(settle) AND carried_out_at IS NULL)
+        \(kept) AND carried_out_at IS NOT NULL
+        """)
 
     public func settle(_ claim: IdempotencyClaim, _ outcome: IdempotencyOutcome) async throws(Problem) {
         guard let owner = claim.principal.owner else { return }
@@ -112,16 +120,19 @@ public struct IdempotencyStore: IdempotencyKeys {
         let held: [PostgresValue] = [.uuid(owner.rawValue), .text(claim.key.description), .uuid(claim.token.rawValue)]
         let (statement, values): (PostgresStatement<Void>, [PostgresValue]) =
             switch outcome {
-            case .answered(let answer):
-                (Self.keep, [.int32(Int32(answer.status)), .texts(answer.fields.flatMap { [$0.name, $0.value] }), .bytes(answer.body)])
+            case .answered(let answer): (Self.keep, Self.values(answer))
+            case .refused(let answer): (Self.forget, Self.values(answer))
             case .open: (Self.release, [])
-            case .refused: (Self.forget, [])
             }
         _ = try await postgres.rows(statement, held + values, as: Self.settings(claim.principal), within: timeout)
     }
 
     private static func settings(_ principal: Principal) -> PostgresSettings {
         PostgresSettings(principal, with: [("synchronous_commit", "off")])
+    }
+
+    private static func values(_ answer: KeptAnswer) -> [PostgresValue] {
+        [.int32(Int32(answer.status)), .texts(answer.fields.flatMap { [$0.name, $0.value] }), .bytes(answer.body)]
     }
 
     /// Names and values in turn.

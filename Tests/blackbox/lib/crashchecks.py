@@ -45,7 +45,7 @@ def writes(trial):
     return f"{', '.join(parts)}; {steps} acknowledged steps are there"
 
 
-@check("keyAfterClaim", "keyBeforeSettling")
+@check("keyAfterClaim", "keyAfterMarking", "keyBeforeSettling")
 def key(trial):
     """A request that nobody answered is sent again with its key: what it asks for is done once."""
     world, is_done = trial.world, trial.point == "keyBeforeSettling"
@@ -62,18 +62,44 @@ def key(trial):
     trial.dies()
     trial.heal()
     assert count() == is_done
-    # Whoever began it may still be at it, for all that this gateway knows: until his time is over, which is set back, not waited for.
-    assert send().expect(409)["code"] == "idempotency_key_in_use"
-    left = "extract(epoch FROM locked_until - clock_timestamp())"
-    assert float(sql(f"SELECT {left} FROM idempotency_keys WHERE key = '{trial.point}'")) <= KEY_LEASE
-    sql(f"UPDATE idempotency_keys SET locked_until = now() WHERE key = '{trial.point}'")
-    first, again = send(), send()
-    beat = first.expect(201)["id"]
-    assert again.body == first.body and again.fields["Idempotency-Replayed"] == "true", (first.body, again.body)
+    beat = resumed(send, trial.point).expect(201)["id"]
     assert count() == 1
     trial.delivered()
     coherent(beat, State(title, 100), world.olga)
-    return f"{'complete' if is_done else 'undone'}; sent again with its key, it makes one beat"
+    if not is_done:
+        return "undone; sent again with its key, it makes one beat"
+    taken_back(trial, beat, State(title, 100))
+    return "complete; sent again with its key, it makes one beat, and publishes none that was withdrawn meanwhile"
+
+
+def resumed(send, key):
+    """The answer to a request of which a dead gateway has left the claim."""
+    # Whoever began it may still be at it, for all that this gateway knows: until his time is over, which is set back, not waited for.
+    assert send().expect(409)["code"] == "idempotency_key_in_use"
+    left = "extract(epoch FROM locked_until - clock_timestamp())"
+    assert float(sql(f"SELECT {left} FROM idempotency_keys WHERE key = '{key}'")) <= KEY_LEASE
+    sql(f"UPDATE idempotency_keys SET locked_until = now() WHERE key = '{key}'")
+    first, again = send(), send()
+    assert again.body == first.body and again.fields["Idempotency-Replayed"] == "true", (first.body, again.body)
+    return first
+
+
+def taken_back(trial, beat, state):
+    """A publication that nobody answered and somebody withdrew is not done again."""
+    path, key = f"/api/beats/{beat}", f"{trial.point}, taken back"
+
+    def send():
+        return call("POST", f"{path}/publish", token=trial.world.olga, Idempotency_Key=f'"{key}"')
+
+    trial.end()
+    trial.start()
+    assert send() is None
+    trial.dies()
+    trial.heal()
+    call("POST", f"{path}/unpublish", token=trial.world.olga).expect(200)
+    assert resumed(send, key).expect(200)["status"] == "draft"
+    trial.delivered()
+    coherent(beat, state.moved(status="published").moved(status="draft"), trial.world.olga)
 
 
 @check("relayBetweenKinds", "relayAfterMarkingBeats")
