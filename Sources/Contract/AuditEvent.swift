@@ -7,7 +7,8 @@ public struct AuditEvent: Sendable {
         case account, session, permission, role, key, admin, limit
     }
 
-    /// How soon somebody is to look: `info` and `notice` when they read anyway, `warning` where it may be an attack, `critical` where it is one.
+    /// How soon somebody is to look: `info` and `notice` when they read anyway, `warning` at what attacks are made of,
+    /// `critical` at a secret in the wrong hands.
     public enum Severity: String, Sendable, CaseIterable {
         case info, notice, warning, critical
     }
