@@ -12,66 +12,11 @@ import Testing
 /// Foundation has one of this name too.
 private typealias SortOrder = Beats.SortOrder
 
-/// A published beat as a list should see it: read from the rows of both stores' owners, never from the index.
-private struct Row {
-    let id: EntityID
-    let titleKey: [UInt8]
-    let createdAt: Int64
-    let price: Int64?
-    var popularity = 0.0
-    let genre: String?
-    let mood: String?
-    let key: String?
-    let bpm: Double?
-    let tags: Set<String>
-    let creator: EntityID
-    let isFeatured: Bool
-    let words: Set<String>
-
-    /// Cut by hand, not by the gateway's own rule.
-    static func words(_ texts: [String]) -> Set<String> {
-        let folded = texts.joined(separator: " ").folding(options: [.caseInsensitive, .diacriticInsensitive], locale: nil)
-        return Set(folded.split { !$0.isLetter && !$0.isNumber }.map(String.init))
-    }
-
-    func fulfils(_ filter: BeatFilter) -> Bool {
-        if let wanted = filter.genre, genre != wanted.lowercased() { return false }
-        if let wanted = filter.mood, mood != wanted.lowercased() { return false }
-        if let wanted = filter.key, key != wanted.description { return false }
-        if let low = filter.minimumBPM { guard let bpm, bpm >= low else { return false } }
-        if let high = filter.maximumBPM { guard let bpm, bpm <= high else { return false } }
-        if let low = filter.minimumPrice { guard let price, price >= low.minorUnits else { return false } }
-        if let high = filter.maximumPrice { guard let price, price <= high.minorUnits else { return false } }
-        if let wanted = filter.creator, creator != wanted { return false }
-        return (!filter.isFeatured || isFeatured) && tags.isSuperset(of: filter.tags.map { $0.lowercased() })
-            && words.isSuperset(of: filter.words)
-    }
-
-    /// Ascending order of sort value and id. Who has no price comes last, whatever the direction.
-    static func precedes(_ left: Row, _ right: Row, _ sort: BeatSort, _ order: SortOrder) -> Bool {
-        let isUp = order == .ascending
-        func ordered<Value: Comparable>(_ one: Value, _ other: Value) -> Bool? { one == other ? nil : (one < other) == isUp }
-        let decided: Bool? =
-            switch sort {
-            case .title: left.titleKey == right.titleKey ? nil : left.titleKey.lexicographicallyPrecedes(right.titleKey) == isUp
-            case .createdAt: ordered(left.createdAt, right.createdAt)
-            case .popularity: ordered(left.popularity, right.popularity)
-            case .price:
-                if let one = left.price, let other = right.price {
-                    ordered(one, other)
-                } else {
-                    (left.price == nil) == (right.price == nil) ? nil : left.price != nil
-                }
-            case .relevance: nil
-            }
-        return decided ?? ((left.id < right.id) == isUp)
-    }
-}
-
 @Suite(.timeLimit(.minutes(5))) struct ListTests {
     // MARK: The catalogue
 
-    private static func rows(_ stack: Stack, _ catalogue: GeneratedCatalogue, _ random: inout SeededGenerator) async throws -> [Row] {
+    private static func rows(_ stack: Stack, _ catalogue: GeneratedCatalogue, _ random: inout SeededGenerator) async throws -> [ListedBeat]
+    {
         let ids = try await stack.beatIDs()
         let creators = try await stack.owner.query(
             PostgresStatement("SELECT external_id, id FROM users") { (row: borrowing PostgresRow) throws(PostgresError) in
@@ -85,7 +30,7 @@ private struct Row {
                 line.currency == "USD" ? Money(decimal: text, currency: .usd)?.minorUnits : nil
             }
             let metadata = line.metadata
-            return Row(
+            return ListedBeat(
                 id: try #require(ids[name]), titleKey: Array(line.title.lowercased().utf8),
                 createdAt: try milliseconds(line.createdAt), price: prices?.min(),
                 popularity: Double(Int.random(in: 0...5, using: &random)) / 4, genre: metadata?.genre?.lowercased(),
@@ -94,7 +39,7 @@ private struct Row {
                 tags: Set((metadata?.tags ?? []).map { $0.lowercased() }),
                 creator: try #require(creatorIDs[String(line.creator.externalId.dropFirst("test:".count))]),
                 isFeatured: featured.contains(name),
-                words: Row.words([line.title, line.creator.displayName, metadata?.genre ?? ""] + (metadata?.tags ?? [])))
+                words: ListedBeat.words([line.title, line.creator.displayName, metadata?.genre ?? ""] + (metadata?.tags ?? [])))
         }
     }
 
@@ -105,7 +50,7 @@ private struct Row {
     }
 
     /// 300 beats in both stores, some featured, of different popularity, and the rows that a list should see.
-    private static func withCatalogue(_ body: (Stack, [Row], inout SeededGenerator) async throws -> Void) async throws {
+    private static func withCatalogue(_ body: (Stack, [ListedBeat], inout SeededGenerator) async throws -> Void) async throws {
         try await Stack.use { stack in
             var random = SeededGenerator()
             let catalogue = GeneratedCatalogue(count: 300, &random)
@@ -123,7 +68,7 @@ private struct Row {
         }
     }
 
-    private static func filter(_ rows: [Row], _ random: inout SeededGenerator) -> BeatFilter {
+    private static func filter(_ rows: [ListedBeat], _ random: inout SeededGenerator) -> BeatFilter {
         var filter = BeatFilter()
         func sometimes(_ random: inout SeededGenerator) -> Bool { Int.random(in: 0..<6, using: &random) == 0 }
         if sometimes(&random) { filter.genre = random.element(of: GeneratedCatalogue.genres) }
@@ -183,7 +128,9 @@ private struct Row {
                 }
                 let limit = random.element(of: [1, 2, 7, 20, 50, 100].filter { round < 30 || $0 > 2 })
                 request.page = PageRequest(limit: limit, position: .page(1))
-                let expected = rows.filter { $0.fulfils(request.filter) }.sorted { Row.precedes($0, $1, request.sort, request.order) }.map(
+                let expected = rows.filter { $0.fulfils(request.filter) }.sorted {
+                    ListedBeat.precedes($0, $1, request.sort, request.order)
+                }.map(
                     \.id)
                 if !expected.isEmpty { nonEmpty += 1 }
                 let said: Comment = "\(random) \(request)"
@@ -236,7 +183,7 @@ private struct Row {
                 let list = try await service.list(try BeatPlanner.plan(request), bypassingCache: bypassing)
                 let read = try #require(try JSONSerialization.jsonObject(with: Data(list.json)) as? [String: Any])
                 let items = try #require(read["items"] as? [[String: Any]])
-                let expected = rows.sorted { Row.precedes($0, $1, .createdAt, .descending) }.prefix(100)
+                let expected = rows.sorted { ListedBeat.precedes($0, $1, .createdAt, .descending) }.prefix(100)
                 #expect(items.map { $0["id"] as? String } == expected.map(\.id.description), "\(random)")
                 #expect((read["page"] as? [String: Any])?["total"] as? Int == rows.count, "\(random)")
                 for item in items {
@@ -292,7 +239,7 @@ private struct Row {
                     if sort == .relevance {
                         #expect(isStable.isSubset(of: seen), said)
                     } else {
-                        let expected = wanted.sorted { Row.precedes($0, $1, sort, order) }.map(\.id)
+                        let expected = wanted.sorted { ListedBeat.precedes($0, $1, sort, order) }.map(\.id)
                         #expect(seen.filter { isStable.contains($0) } == expected, said)
                     }
                 }
