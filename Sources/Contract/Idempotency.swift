@@ -51,6 +51,7 @@ public struct KeptAnswer: Sendable, Hashable {
     public let fields: [Field]
     public let body: [UInt8]
 
+    /// A header field of the answer.
     public struct Field: Sendable, Hashable {
         public let name: String
         public let value: String

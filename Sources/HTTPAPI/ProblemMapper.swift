@@ -7,6 +7,7 @@ import NIOCore
 public enum ProblemMapper {
     public static let contentType = "application/problem+json"
 
+    /// The status that `docs/errors.md` has for the code.
     public static func status(_ code: Problem.Code) -> HTTPResponse.Status {
         switch code {
         case .invalidRequest, .unknownParameter, .invalidCursor, .invalidHost, .bodyNotAllowed, .invalidBody: .badRequest
@@ -26,6 +27,7 @@ public enum ProblemMapper {
         }
     }
 
+    /// The code in words, always the same (RFC 9457 §3.1.3).
     public static func title(_ code: Problem.Code) -> StaticString {
         switch code {
         case .invalidRequest: "Invalid request"

@@ -31,6 +31,7 @@ public enum PostgresValue: Sendable, Equatable {
     /// Sent as `jsonb[]`.
     case jsons([String?])
 
+    /// A `uuid`.
     public static func uuid(_ value: UInt128) -> PostgresValue {
         .uuidHalves(UInt64(truncatingIfNeeded: value >> 64), UInt64(truncatingIfNeeded: value))
     }
