@@ -10,8 +10,6 @@ struct PostgresResult: ~Copyable {
 
     var status: ExecStatusType { PQresultStatus(pointer) }
 
-    var rowCount: Int { Int(PQntuples(pointer)) }
-
     /// The command's tag, for example `COMMIT` or `UPDATE 3`.
     var tag: String { PQcmdStatus(pointer).map { String(cString: $0) } ?? "" }
 

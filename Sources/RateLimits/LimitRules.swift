@@ -6,13 +6,9 @@ import Contract
 public struct LimitRules: Sendable, Equatable {
     /// Where no limit is in force, nothing is counted.
     public var isEnabled = true
-    /// Addresses from which requests of the general classes are not counted.
+    /// Addresses from which reads, searches and writes are not counted.
     public var exempt: [AddressBlock] = []
     private var rules: [RateRule?]
-
-    /// The classes of which there are many requests: counted in bulk, and not at all from exempt addresses. The others are few and
-    /// worth guessing at: counted one by one, from everywhere.
-    public static let general: [RateClass] = [.read, .search, .write]
 
     public init() {
         rules = Array(repeating: nil, count: RateClass.allCases.count * RateSubjectKind.allCases.count)
@@ -72,6 +68,8 @@ public struct LimitRules: Sendable, Equatable {
 }
 
 extension RateClass {
+    /// Whether there are many requests of it: counted in bulk, and not at all from exempt addresses. The others are few and worth guessing
+    /// at: counted one by one, from everywhere.
     var isGeneral: Bool {
         switch self {
         case .unlimited, .read, .search, .write: true
