@@ -9,29 +9,34 @@ import PostgresClient
 /// Brings a beat's content document and its row of the search index up to the version that Postgres has.
 ///
 /// Content that was staged with the version is written as it stands; a version that changed only the core keeps the content that is
-/// there. Both writes stand behind the fence `v < version`. Staged content goes once MongoDB has acknowledged its version. While the
-/// search index is being rebuilt, the one that is being filled gets every row as well, and gets it first: whenever the two are exchanged,
-/// lists show what was delivered.
+/// there. Both writes stand behind the fence `v < version`. Readers find them once the primary has them; a majority is waited for once,
+/// after all of them, and staged content goes when that has its version. While the search index is being rebuilt, the one that is being
+/// filled gets every row as well, and gets it first: whenever the two are exchanged, lists show what was delivered.
 public struct BeatProjector: Projector {
     public let kind = Announcement.Kind.beat
     private let postgres: PostgresAccess
     private let mongo: MongoAccess
     private let timeout = Duration.seconds(10)
+    /// How long a delivery waits for a majority. A primary that has none yet goes on being asked; later rows wait for this delivery.
+    private let patience = Duration.seconds(5)
 
     public init(postgres: PostgresAccess, mongo: MongoAccess) {
         self.postgres = postgres
         self.mongo = mongo
     }
 
-    public func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    public func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
         let states = try await states(ids)
         crash(at: .relayAfterReadingState)
-        let written = try await write(states)
+        let (written, term) = try await write(states)
         crash(at: .relayAfterMongo)
-        try await unstage(written)
-        crash(at: .relayAfterUnstaging)
         // Beats are marked, never deleted: an id that Postgres does not know will not turn up later.
-        return Dictionary(ids.map { ($0, .refused(reason: "unknown_beat")) }) { first, _ in first }.merging(written) { $1 }
+        let unknown = Dictionary(ids.map { ($0, ProjectionOutcome.refused(reason: "unknown_beat")) }) { first, _ in first }
+        return Projection(unknown.merging(written) { $1 }) { () throws(Problem) in
+            if let term { try await mongo.result(within: patience) { try $0.settle(term) } }
+            try await unstage(written)
+            crash(at: .relayAfterUnstaging)
+        }
     }
 
     // MARK: Postgres
@@ -107,7 +112,8 @@ public struct BeatProjector: Projector {
 
     // MARK: MongoDB
 
-    private func write(_ states: [State]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    /// Returns what became of each, and in which primary's term.
+    private func write(_ states: [State]) async throws(Problem) -> ([EntityID: ProjectionOutcome], MongoTerm?) {
         var contents: [EntityID: BeatContentDocument] = [:]
         var changes: [EntityID: [BeatChange]] = [:]
         var outcomes: [EntityID: ProjectionOutcome] = [:]
@@ -123,9 +129,11 @@ public struct BeatProjector: Projector {
         let writable = states.filter { outcomes[$0.id] == nil }
         let (staged, history) = (contents, changes)
         let written = try await mongo.result(within: timeout) { session in
-            try Self.write(history, session).merging(try Self.write(writable, staged, session)) { refused, _ in refused }
+            try session.unsettled { session in
+                try Self.write(history, session).merging(try Self.write(writable, staged, session)) { refused, _ in refused }
+            }
         }
-        return outcomes.merging(written) { refused, _ in refused }
+        return (outcomes.merging(written.value) { refused, _ in refused }, written.term)
     }
 
     private static let decoder = JSONDecoder()

@@ -48,7 +48,7 @@ public struct CreatorProjector: Projector {
         Progress(creator: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), marked: try row.int64(2))
     }
 
-    public func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    public func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
         var outcomes: [EntityID: ProjectionOutcome] = [:]
         for id in ids {
             let progress = try await postgres.rows(
@@ -56,6 +56,6 @@ public struct CreatorProjector: Projector {
             crash(at: .relayAfterMarkingBeats)
             outcomes[id] = progress.first.map { .shown(version: $0.version) } ?? .refused(reason: "unknown_user")
         }
-        return outcomes
+        return Projection(outcomes)
     }
 }

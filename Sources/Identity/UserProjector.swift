@@ -15,10 +15,10 @@ public struct UserProjector: Projector {
         row throws(PostgresError) in (EntityID(rawValue: try row.uuid(0)), try row.int64(1))
     }
 
-    public func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    public func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
         let versions = try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
         // Accounts are marked, never deleted: an id that Postgres does not know will not turn up later.
         let unknown = Dictionary(ids.map { ($0, ProjectionOutcome.refused(reason: "unknown_user")) }) { first, _ in first }
-        return unknown.merging(versions.map { ($0, .shown(version: $1)) }) { $1 }
+        return Projection(unknown.merging(versions.map { ($0, .shown(version: $1)) }) { $1 })
     }
 }

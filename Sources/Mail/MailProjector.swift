@@ -34,7 +34,7 @@ final class MailProjector: Projector {
     /// Begins no other mail.
     func stop() { isStopped.store(true, ordering: .relaxed) }
 
-    func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
         let end = ContinuousClock.now + Self.beginLimit
         var outcomes: [EntityID: ProjectionOutcome] = [:]
         for id in ids { outcomes[id] = .hopeless(reason: "mail_unknown") }
@@ -56,8 +56,8 @@ final class MailProjector: Projector {
                         writtenAt: mail.writtenAt), mail.version
                 ))
         }
-        guard !waiting.isEmpty else { return outcomes }
-        return outcomes.merging(try await send(waiting, before: end)) { $1 }
+        if !waiting.isEmpty { outcomes.merge(try await send(waiting, before: end)) { $1 } }
+        return Projection(outcomes)
     }
 
     /// Throws where the mail server takes nothing at all; leaves out what it was not asked about.

@@ -26,10 +26,11 @@ extension MongoSession {
     }
 
     borrowing func run<T>(
-        _ kind: CommandKind, _ command: BSONDocument, database: String?, _ body: (borrowing BSONView) throws -> T
+        _ kind: CommandKind, _ command: BSONDocument, database: String?, concern: BSONDocument? = nil,
+        _ body: (borrowing BSONView) throws -> T
     ) throws(MongoError) -> T {
         let command = try BSONHandle(copying: command)
-        let options = try self.options([:])
+        let options = try kind == .write ? writeOptions(concern: concern) : self.options([:])
         let reply = BSONReply()
         var error = bson_error_t()
         let client = worker.client

@@ -24,7 +24,7 @@ extension MongoSession {
         try checkDeadline()
         // The driver takes an empty bulk for a mistake.
         guard !writes.isEmpty else { return MongoBulkResult() }
-        let bulk = try Bulk(try worker.collection(collection), options: try options(["ordered": .bool(ordered)]))
+        let bulk = try Bulk(try worker.collection(collection), options: try writeOptions(["ordered": .bool(ordered)]))
         for write in writes { try bulk.append(write) }
         return try bulk.execute()
     }
@@ -114,7 +114,7 @@ extension MongoSession {
         let handle = try worker.collection(collection)
         let filter = try BSONHandle(copying: filter)
         let update = try BSONHandle(copying: update)
-        let options = try self.options(upsert ? ["upsert": true] : [:])
+        let options = try writeOptions(upsert ? ["upsert": true] : [:])
         let reply = BSONReply()
         var error = bson_error_t()
         let isDone = filter.withPointer { filter in
@@ -134,7 +134,7 @@ extension MongoSession {
         try checkDeadline()
         let handle = try worker.collection(collection)
         let filter = try BSONHandle(copying: filter)
-        let options = try self.options([:])
+        let options = try writeOptions()
         let reply = BSONReply()
         var error = bson_error_t()
         let isDone = filter.withPointer { filter in

@@ -11,10 +11,14 @@ public struct MongoSession: ~Copyable {
     /// The driver's session while a transaction runs.
     let transaction: OpaquePointer?
 
+    /// Whether writes are acknowledged by the primary alone, because ``settle(_:)`` waits for the others.
+    private let isUnsettled: Bool
+
     init(worker: Worker, job: Job) {
         self.worker = worker
         self.job = job
         transaction = nil
+        isUnsettled = false
     }
 
     /// The same job within a transaction.
@@ -22,6 +26,15 @@ public struct MongoSession: ~Copyable {
         worker = session.worker
         job = session.job
         self.transaction = transaction
+        isUnsettled = false
+    }
+
+    /// The same job, its writes settled one by one or together.
+    init(of session: borrowing MongoSession, isUnsettled: Bool) {
+        worker = session.worker
+        job = session.job
+        transaction = session.transaction
+        self.isUnsettled = isUnsettled
     }
 
     /// When the job's caller gives up.
@@ -47,6 +60,17 @@ public struct MongoSession: ~Copyable {
     borrowing func timeLimit(_ limit: Duration? = nil) throws(MongoError) -> BSONValue {
         let left = try timeLeft()
         return .int64(max(1, min(left, limit ?? left, .seconds(86_400)).milliseconds))
+    }
+
+    /// Options of a write. Without a `concern` it has the client's, or that of what is settled together.
+    borrowing func writeOptions(_ document: BSONDocument = [:], concern: BSONDocument? = nil) throws(MongoError) -> BSONHandle {
+        var document = document
+        if let concern {
+            document.append("writeConcern", .document(concern))
+        } else if isUnsettled {
+            document.append("writeConcern", ["w": .int32(1)])
+        }
+        return try options(document)
     }
 
     /// Options as the driver wants them, with the transaction's session in them.

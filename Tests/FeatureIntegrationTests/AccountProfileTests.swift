@@ -113,7 +113,7 @@ import Testing
             let beat = try await desk.makeBeat(of: account.id)
             _ = try await desk.change(account) { $0.displayName = .set("Nora") }
             let projector = CreatorProjector(postgres: desk.postgres)
-            for _ in 0..<3 { #expect(try await projector.project([account.id]) == [account.id: .shown(version: 2)]) }
+            for _ in 0..<3 { #expect(try await projector.project([account.id]).outcomes == [account.id: .shown(version: 2)]) }
             #expect(try await stack.texts("SELECT version::text FROM beats WHERE id = '\(beat)'") == ["2"])
         }
     }

@@ -274,12 +274,12 @@ extension Stack {
 
         init(_ takeAway: @escaping @Sendable () async throws -> Void) { self.takeAway = takeAway }
 
-        func project(_ ids: [EntityID]) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+        func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
             let isFirst = isFirst.withLock { isFirst in
                 defer { isFirst = false }
                 return isFirst
             }
-            guard isFirst else { return Dictionary(uniqueKeysWithValues: ids.map { ($0, .shown(version: 1)) }) }
+            guard isFirst else { return Projection(Dictionary(uniqueKeysWithValues: ids.map { ($0, .shown(version: 1)) })) }
             do { try await takeAway() } catch { throw .unexpected }
             away.withLock { $0 = true }
             throw .unavailable(.postgres)
@@ -311,6 +311,45 @@ extension Stack {
             relay.stop()
             await running.value
             await postgres.shutdown()
+        }
+    }
+
+    /// Shows what it is given, and fails to settle it the first time.
+    private final class Unsettled: Projector {
+        let kind = Announcement.Kind.beat
+        private let problem: Problem
+        private let isSettled = Mutex(false)
+
+        init(_ problem: Problem) { self.problem = problem }
+
+        func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
+            Projection(Dictionary(uniqueKeysWithValues: ids.map { ($0, .shown(version: 1)) })) { () throws(Problem) in
+                let isSettled = self.isSettled.withLock { isSettled in
+                    defer { isSettled = true }
+                    return isSettled
+                }
+                if !isSettled { throw self.problem }
+            }
+        }
+    }
+
+    @Test(arguments: [(Problem.unavailable(.mongo), "pending 0 - free"), (Problem.unexpected, "pending 1 settling_failed free")])
+    func whatIsShownIsToldAtOnceAndItsRowGoesOnceItIsSettled(_ problem: Problem, _ row: String) async throws {
+        try await Stack.use { stack in
+            let watch = ProjectionWatch(postgres: stack.postgresAccess, observer: stack.recorder)
+            let relay = OutboxRelay(
+                postgres: stack.postgresAccess, projectors: [Unsettled(problem)], cache: stack.cache(), watch: watch,
+                observer: stack.recorder)
+            let beat = try await stack.makeBeat(1)
+            let outcome = try await watch.after(.beat, beat, within: .seconds(20)) { () throws(Problem) in
+                do throws(Problem) { try await relay.drain(within: .zero) } catch { #expect(error.code != .internal) }
+                return ("written", 1)
+            }
+            #expect(outcome.isShown)
+            #expect(try await stack.outbox(beat) == [row])
+            try await stack.makeDue()
+            try await relay.drain(within: .seconds(20))
+            #expect(try await stack.outbox(beat) == [])
         }
     }
 

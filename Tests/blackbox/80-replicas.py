@@ -23,9 +23,6 @@ PASSWORD = "copper lantern 83"
 # What may come on top of the servers' own time: noticing (a driver's look at each server every 2 s, a call that waits 2 s for an answer),
 # the wait before the next attempt (2 s), and the machine.
 SLACK = 6.0
-# A delivery that began before there was a majority to acknowledge it gives up after 4 s, and is then put off by 2 s; of five runs, one
-# needed that twice.
-MAJORITY = 14.0
 # How long nothing can be acknowledged because the standby does not answer.
 STANDBY_AWAY = 3.0
 # A Postgres that is silent, and not just gone: 5 s until its connections are given up, 5 s for an attempt to open one in vain.
@@ -213,7 +210,7 @@ async def main():
     one, two = "postgres1", "postgres2"
     sql(one, "CREATE TABLE probe (at timestamptz DEFAULT now())", "postgres")
     await walk(load, failures, mongos, "MongoDB: primary killed", one, SLACK, lambda: mongo_gone("kill"), lambda: mongo_back("start"))
-    await walk(load, failures, mongos, "MongoDB: primary frozen", one, SLACK + MAJORITY, lambda: mongo_gone("freeze"), lambda: mongo_back("thaw"))
+    await walk(load, failures, mongos, "MongoDB: primary frozen", one, SLACK, lambda: mongo_gone("freeze"), lambda: mongo_back("thaw"))
     await walk(load, failures, mongos, "MongoDB: primary stepped down", one, SLACK, stepped_down, mongos.whole)
     await walk(load, failures, mongos, "Postgres: primary restarted", one, SLACK, lambda: postgres(("restart", one), new=one))
 

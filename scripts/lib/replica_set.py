@@ -1,5 +1,6 @@
 """replica_set.py PORT... [--election MILLISECONDS]: waits until one of the mongods there is primary, and makes them a replica set if
-they are none yet. With --election, the set elects another primary after so long a silence, in place of ten seconds."""
+they are none yet. With --election, the set elects another primary after so long a silence, in place of ten seconds, and a member that is
+silent counts as gone as soon."""
 
 import argparse
 import sys
@@ -34,7 +35,12 @@ def initiate(client, addresses, election):
     members = [{"_id": number, "host": address} for number, address in enumerate(addresses)]
     configuration = {"_id": "rs0", "members": members}
     if election:
-        configuration["settings"] = {"electionTimeoutMillis": election, "heartbeatIntervalMillis": min(2000, election // 4)}
+        configuration["settings"] = {
+            "electionTimeoutMillis": election,
+            "heartbeatIntervalMillis": min(2000, election // 4),
+            # A member that is silent for so long is no source for the others.
+            "heartbeatTimeoutSecs": max(1, election // 1000),
+        }
     try:
         client.admin.command("replSetInitiate", configuration)
     except OperationFailure as error:

@@ -147,9 +147,9 @@ public final class OutboxRelay: Sendable {
             for row in rows { try await refuse(row, token, "unknown_kind", hopeless: false) }
             return 0
         }
-        let outcomes: [EntityID: ProjectionOutcome]
+        let projection: Projection
         do throws(Problem) {
-            outcomes = try await project(Array(Set(rows.map(\.aggregate))), projector)
+            projection = try await project(Array(Set(rows.map(\.aggregate))), projector)
         } catch {
             // Whoever has committed announces it at once, but may have died before that, and the copies may be out of reach for long.
             if projector.isAnnounced {
@@ -159,7 +159,7 @@ public final class OutboxRelay: Sendable {
         }
         if projector.isAnnounced {
             var announcements: [Announcement] = []
-            for (id, outcome) in outcomes {
+            for (id, outcome) in projection.outcomes {
                 if case .shown(let version) = outcome { announcements.append(Announcement(kind: projector.kind, id: id, version: version)) }
             }
             // The copies show it, whether or not caches can be told.
@@ -168,10 +168,14 @@ public final class OutboxRelay: Sendable {
             try await cache.announce(announcements)
             crash(at: .relayAfterAnnouncement)
         }
+        do throws(Problem) { try await projection.settle() } catch {
+            guard error.code == .internal else { throw error }
+            return try await deliverAlone(kind, rows, token: token)
+        }
         var delivered: [Int64] = []
         var postponed: [Int64] = []
         for row in rows {
-            switch outcomes[row.aggregate] {
+            switch projection.outcomes[row.aggregate] {
             case .shown(let version) where version >= row.version: delivered.append(row.id)
             case .refused(let reason): try await refuse(row, token, reason, hopeless: false)
             case .hopeless(let reason): try await refuse(row, token, reason, hopeless: true)
@@ -184,14 +188,26 @@ public final class OutboxRelay: Sendable {
     }
 
     /// Where a batch fails for a reason that is no outage, one of it is at fault: alone, it is the only one to suffer.
-    private func project(_ ids: [EntityID], _ projector: any Projector) async throws(Problem) -> [EntityID: ProjectionOutcome] {
+    private func project(_ ids: [EntityID], _ projector: any Projector) async throws(Problem) -> Projection {
         do throws(Problem) { return try await projector.project(ids) } catch {
             guard error.code == .internal else { throw error }
-            guard ids.count > 1 else { return [ids[0]: .refused(reason: "projection_failed")] }
+            guard ids.count > 1 else { return Projection([ids[0]: .refused(reason: "projection_failed")]) }
         }
-        var outcomes: [EntityID: ProjectionOutcome] = [:]
-        for id in ids { outcomes.merge(try await project([id], projector)) { first, _ in first } }
-        return outcomes
+        var projection = Projection([:])
+        for id in ids { projection.merge(try await project([id], projector)) }
+        return projection
+    }
+
+    /// The same where what is shown could not be settled.
+    private func deliverAlone(_ kind: String, _ rows: [OutboxRow], token: EntityID) async throws(Problem) -> Int {
+        let aggregates = Dictionary(grouping: rows, by: \.aggregate)
+        var count = 0
+        if aggregates.count > 1 {
+            for (_, rows) in aggregates { count += try await deliver(kind, rows, token: token) }
+        } else {
+            for row in rows { try await refuse(row, token, "settling_failed", hopeless: false) }
+        }
+        return count
     }
 
     private func refuse(_ row: OutboxRow, _ token: EntityID, _ reason: String, hopeless: Bool) async throws(Problem) {
