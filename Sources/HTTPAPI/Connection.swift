@@ -7,15 +7,20 @@ final class Connection: Sendable {
     /// The other end of the socket: a client, or a proxy.
     let peer: ClientAddress
 
-    private let request = Atomic<UInt64>(0)
-    private let late = Atomic<Bool>(false)
+    private struct State {
+        var task: Task<Void, Never>?
+        /// The request that the task works on, or worked on last.
+        var begun: RequestID?
+        var isLate = false
+    }
+
+    private let state = Mutex(State())
     private let parting = Atomic<Bool>(false)
-    private let task = Mutex<Task<Void, Never>?>(nil)
 
     init(peer: ClientAddress) { self.peer = peer }
 
-    /// Whether the request that was begun last has been answered `timeout` meanwhile.
-    var isLate: Bool { late.load(ordering: .acquiring) }
+    /// Whether a request has been answered `timeout` past the task.
+    var isLate: Bool { state.withLock { $0.isLate } }
 
     /// Whether the last answer of this connection is on its way, or out.
     var isParting: Bool { parting.load(ordering: .relaxed) }
@@ -23,26 +28,35 @@ final class Connection: Sendable {
     /// Says that the answer which is written next is the last one.
     func part() { parting.store(true, ordering: .relaxed) }
 
-    /// Says which request is answered from here on.
-    func begin(_ id: RequestID) { request.store(id.rawValue, ordering: .relaxed) }
+    /// Says which request is worked on from here on; false where there is nothing to work on any more.
+    func begin(_ id: RequestID) -> Bool {
+        state.withLock { state in
+            guard !state.isLate else { return false }
+            state.begun = id
+            return true
+        }
+    }
 
     /// Runs `body` in a task of its own, which `giveUp` cancels, until it is done.
     func run(_ body: @escaping @Sendable () async -> Void) async {
         let task = Task(operation: body)
-        self.task.withLock { $0 = task }
+        state.withLock { $0.task = task }
         await withTaskCancellationHandler {
             await task.value
         } onCancel: {
             task.cancel()
         }
-        self.task.withLock { $0 = nil }
+        state.withLock { $0.task = nil }
     }
 
-    /// Cancels what is under way, and says for which request.
-    func giveUp() -> RequestID {
-        late.store(true, ordering: .releasing)
-        task.withLock { $0 }?.cancel()
-        return RequestID(rawValue: request.load(ordering: .relaxed))
+    /// Cancels what is under way, and says whether `id` is: the task then says what has become of it.
+    func giveUp(_ id: RequestID) -> Bool {
+        let (task, isBegun) = state.withLock { state in
+            state.isLate = true
+            return (state.task, state.begun == id)
+        }
+        task?.cancel()
+        return isBegun
     }
 }
 

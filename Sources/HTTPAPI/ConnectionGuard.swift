@@ -13,19 +13,16 @@ final class ConnectionGuard: ChannelDuplexHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    private let connection: Connection
     private let input: RawInput
     private let unwantedBody: Int64
-    private let lateAnswer: (RequestID) -> (HTTPResponse, ByteBuffer)
+    private let lateAnswer: () -> (HTTPResponse, ByteBuffer)
     private var clock: ConnectionClock
     private var timer: (deadline: NIODeadline, task: Scheduled<Void>)?
     private var isLate = false
     private var isQuiescing = false
 
-    init(
-        _ connection: Connection, _ input: RawInput, limits: EdgeLimits, lateAnswer: @escaping (RequestID) -> (HTTPResponse, ByteBuffer)
-    ) {
-        self.connection = connection
+    /// `lateAnswer` gives up the oldest request that is due, and says what goes out in place of its answer.
+    init(_ input: RawInput, limits: EdgeLimits, lateAnswer: @escaping () -> (HTTPResponse, ByteBuffer)) {
         self.input = input
         self.lateAnswer = lateAnswer
         unwantedBody = Int64(limits.unwantedBody)
@@ -116,7 +113,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
         isLate = true
         clock.late(at: .now())
         setTimer(context)
-        let (head, body) = lateAnswer(connection.giveUp())
+        let (head, body) = lateAnswer()
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

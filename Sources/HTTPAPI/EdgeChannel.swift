@@ -46,10 +46,10 @@ struct EdgeChannel: ServerChildChannel {
             try pipeline.configureHTTPServerPipeline(
                 withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoder)
+            let answers = ImmediateAnswers(edge, connection)
             try pipeline.addHandlers(
                 HTTP1ToHTTPServerCodec(secure: edge.trust.isSecure),
-                ConnectionGuard(connection, input, limits: limits) { edge.lateAnswer(to: $0) },
-                ImmediateAnswers(edge, connection))
+                ConnectionGuard(input, limits: limits) { answers.lateAnswer() }, answers)
             return Value(
                 stream: try NIOAsyncChannel(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)),

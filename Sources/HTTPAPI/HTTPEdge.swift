@@ -55,11 +55,13 @@ public struct HTTPEdge: Sendable {
         switch part {
         case .admitted(let admitted, let admission): (exchange, opening) = (admitted, .waiting(admission))
         case .head(let head):
-            exchange = Exchange(head)
+            exchange = head
+            // What came before it on its connection has taken its own time.
+            exchange.clock = StageClock()
             opening = open(&exchange, from: connection.peer)
         case .body, .end: return true
         }
-        connection.begin(exchange.id)
+        guard connection.begin(exchange.id) else { return false }
         let reply: Reply
         switch opening {
         case .answered(let answer): reply = answer
@@ -134,15 +136,24 @@ public struct HTTPEdge: Sendable {
 
     /// Completes an answer, and says that it is given.
     func conclude(_ exchange: inout Exchange, with reply: Reply, isLate: Bool = false) -> (HTTPResponse, ByteBuffer?) {
-        if isLate { exchange.problem = .timeout }
         let (response, body) = answer(&exchange, with: reply)
+        if isLate { concludeLate(exchange) } else { observe(exchange, response.status) }
+        return (response, body)
+    }
+
+    /// Says that an answer was given past the handler.
+    func concludeLate(_ exchange: Exchange) {
+        var exchange = exchange
+        exchange.problem = .timeout
+        observe(exchange, ProblemMapper.status(.timeout))
+    }
+
+    private func observe(_ exchange: Exchange, _ status: HTTPResponse.Status) {
         observer.observe(
             .request(
                 route: exchange.route ?? -1, method: exchange.head.method.rawValue, path: String(exchange.path.prefix(200)),
-                status: isLate ? ProblemMapper.status(.timeout).code : response.status.code,
-                microseconds: exchange.clock.elapsedMicroseconds, id: exchange.id, problem: exchange.problem,
+                status: status.code, microseconds: exchange.clock.elapsedMicroseconds, id: exchange.id, problem: exchange.problem,
                 cause: exchange.cause))
-        return (response, body)
     }
 
     /// The answer that a problem is.

@@ -1,3 +1,4 @@
+import Contract
 import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
@@ -15,8 +16,8 @@ final class ImmediateAnswers: ChannelDuplexHandler {
 
     private let edge: HTTPEdge
     private let connection: Connection
-    /// Requests that the task has and whose answers it has not written.
-    private var handedOn = 0
+    /// Requests that the task has and whose answers it has not written, in their order.
+    private var handedOn = CircularBuffer<Exchange>()
     /// A request that may be answered here once its end is there.
     private var pending: Exchange?
     private var isUnflushed = false
@@ -27,32 +28,35 @@ final class ImmediateAnswers: ChannelDuplexHandler {
         self.connection = connection
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { edge.traffic.end(answeredAtOnce: answers, unanswered: handedOn) }
+    func handlerRemoved(context: ChannelHandlerContext) { edge.traffic.end(answeredAtOnce: answers, unanswered: handedOn.count) }
 
     // MARK: What comes
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            guard handedOn == 0, !connection.isParting, context.channel.isWritable else { return handOn(head, context) }
             let exchange = Exchange(head)
-            if exchange.fields.hasBody || edge.isLast(exchange) { handOn(head, context) } else { pending = exchange }
+            let isOthers = !handedOn.isEmpty || connection.isParting || !context.channel.isWritable
+            if isOthers || exchange.fields.hasBody || edge.isLast(exchange) {
+                handOn(.head(exchange), exchange, context)
+            } else {
+                pending = exchange
+            }
         case .body(let bytes): context.fireChannelRead(wrapInboundOut(.body(bytes)))
         case .end:
             guard var exchange = pending.take() else { return context.fireChannelRead(wrapInboundOut(.end)) }
             switch edge.open(&exchange, from: connection.peer) {
             case .answered(let reply): write(edge.conclude(&exchange, with: reply), context)
             case .waiting(let admission):
-                handedOn += 1
-                context.fireChannelRead(wrapInboundOut(.admitted(exchange, admission)))
+                handOn(.admitted(exchange, admission), exchange, context)
                 context.fireChannelRead(wrapInboundOut(.end))
             }
         }
     }
 
-    private func handOn(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
-        handedOn += 1
-        context.fireChannelRead(wrapInboundOut(.head(head)))
+    private func handOn(_ part: RequestPart, _ exchange: Exchange, _ context: ChannelHandlerContext) {
+        handedOn.append(exchange)
+        context.fireChannelRead(wrapInboundOut(part))
     }
 
     /// What was answered of one burst of requests leaves together.
@@ -83,7 +87,15 @@ final class ImmediateAnswers: ChannelDuplexHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         // What is no HTTP is answered by the task without having been handed on.
-        if handedOn > 0, case .end = unwrapOutboundIn(data) { handedOn -= 1 }
+        if case .end = unwrapOutboundIn(data), !handedOn.isEmpty { handedOn.removeFirst() }
         context.write(data, promise: promise)
+    }
+
+    /// Gives up the oldest request that is due, and answers what goes out in its place. One that its task has not begun is told of here:
+    /// nobody else will.
+    func lateAnswer() -> (HTTPResponse, ByteBuffer) {
+        guard let exchange = handedOn.first ?? pending else { return edge.lateAnswer(to: RequestID()) }
+        if !connection.giveUp(exchange.id) { edge.concludeLate(exchange) }
+        return edge.lateAnswer(to: exchange.id)
     }
 }

@@ -3,7 +3,7 @@ import NIOCore
 
 /// What a connection's task gets to read of its requests.
 enum RequestPart: Sendable {
-    case head(HTTPRequest)
+    indirect case head(Exchange)
     /// The header of a request that has been let in on the event loop already.
     indirect case admitted(Exchange, Admission)
     case body(ByteBuffer)

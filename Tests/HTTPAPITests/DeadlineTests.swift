@@ -1,8 +1,11 @@
 import Contract
-import HTTPAPI
+import Logging
 import NIOCore
+import NIOPosix
 import TestSupport
 import Testing
+
+@testable import HTTPAPI
 
 @Suite(.timeLimit(.minutes(1))) struct DeadlineTests {
     private static var limits: EdgeLimits {
@@ -57,6 +60,36 @@ import Testing
                 #expect(await eventually { server.recorder.count(where: Self.isTimeout) == 1 })
             }
         }
+    }
+
+    @Test func aRequestThatItsTaskNeverBeganIsAnsweredAndLoggedUnderItsOwnID() async throws {
+        let (recorder, logger) = (Recorder(), Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let route = Route.get("/ok", .anyone) { _ throws(Problem) in .json(Array("{}".utf8)) }
+        let edge = HTTPEdge(table: RouteTable([route]), limits: Self.limits, observer: recorder)
+        let channel = EdgeChannel(edge: edge, limits: Self.limits, counts: ConnectionCounts(most: 8))
+        let (connections, setUp) = AsyncStream.makeStream(of: EdgeChannel.Value.self)
+        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { child in channel.setup(channel: child, logger: logger).map { _ = setUp.yield($0) } }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let server = EdgeServer(port: try #require(listener.localAddress?.port), edge: edge, recorder: recorder)
+        try await server.connect { wire in
+            try await wire.send(Wire.request("/ok?a=1"))
+            let answer = try #require(try await wire.answer())
+            let id = try #require(answer["x-request-id"])
+            #expect(answer.code == "timeout" && answer.body.contains(id))
+            // Begun after that, the task has nothing to do, and nothing to tell.
+            for await connection in connections.prefix(1) { await channel.handle(value: connection, logger: logger) }
+            let observed = recorder.all.compactMap {
+                if case .request(_, "GET", "/ok", 503, let microseconds, let id, .timeout, _) = $0 {
+                    (id.description, microseconds)
+                } else {
+                    nil
+                }
+            }
+            #expect(observed.count == 1 && observed.first?.0 == id)
+            #expect(observed.first?.1 ?? 0 >= 250_000)
+        }
+        try await listener.close().get()
     }
 
     @Test func aConnectionMayLastLongerThanItsRequests() async throws {
