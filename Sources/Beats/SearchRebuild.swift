@@ -47,12 +47,15 @@ public struct SearchRebuild: Sendable {
         return count
     }
 
-    /// Takes away what a rebuild that was killed has left behind, unless one is running. Throws `storeUnavailable` or `overloaded`.
+    /// Takes away what a rebuild has left behind that was killed, or could not clear it away itself, unless one is running. Throws
+    /// `storeUnavailable` or `overloaded`.
     public func clearAbandoned() async throws(Problem) {
-        guard let abandoned = try await registry.current() else { return }
+        // A collection that is registered no more is left where nothing but dropping it failed.
+        if try await registry.current() == nil, try await !collections.isAnyNext() { return }
         _ = try await leases.hold(Self.lease) { _ throws(Problem) in
+            let abandoned = try await registry.current()
             try await collections.dropAllNext()
-            try await registry.clear(abandoned)
+            if let abandoned { try await registry.clear(abandoned) }
         }
     }
 

@@ -9,11 +9,17 @@ struct SearchRebuildCollections: Sendable {
 
     init(mongo: MongoAccess) { self.mongo = mongo }
 
+    private static let anyNext: BSONDocument = ["name": ["$regex": .string("^" + SearchIndex.nextPrefix)]]
+
+    /// Whether there is any, of a rebuild that is running or of one that is not.
+    func isAnyNext() async throws(Problem) -> Bool {
+        try await mongo.result(within: timeout) { session in try !Self.list(Self.anyNext, session).isEmpty }
+    }
+
     /// Drops whatever rebuilds have left, and what late deliveries have made of their names.
     func dropAllNext() async throws(Problem) {
         try await mongo.result(within: timeout) { session in
-            let filter: BSONDocument = ["name": ["$regex": .string("^" + SearchIndex.nextPrefix)]]
-            for entry in try Self.list(filter, session) { _ = try session.writeCommand(["drop": .string(entry.name)]) }
+            for entry in try Self.list(Self.anyNext, session) { _ = try session.writeCommand(["drop": .string(entry.name)]) }
         }
     }
 

@@ -59,4 +59,21 @@ struct RebuildEndTests {
             #expect(try await stack.leftovers() == [])
         }
     }
+
+    @Test("A collection that a rebuild could not drop at its very end goes with the next comparison of the copies, and not under a rebuild")
+    func undropped() async throws {
+        try await Stack.use { stack in
+            let rebuild = try stack.rebuild()
+            try await stack.mongo.run(deadline: Stack.soon) { try $0.insertMany("search_index_next_a", [["_id": 1]]) }
+            try await stack.owner.run(
+                """
+                INSERT INTO leases (name, holder, held_until) VALUES ('rebuild search_index', 'somebody', now() + interval '1 hour')
+                """)
+            try await rebuild.clearAbandoned()
+            #expect(try await stack.leftovers().count == 1)
+            try await stack.owner.run("UPDATE leases SET held_until = now()")
+            try await rebuild.clearAbandoned()
+            #expect(try await stack.leftovers() == [])
+        }
+    }
 }
