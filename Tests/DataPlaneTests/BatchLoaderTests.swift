@@ -107,7 +107,8 @@ private final class Loads: Sendable {
         #expect(try await loader.value(for: Self.id(5)) == 10)
     }
 
-    @Test func aFailureReachesAllWhoWaitForItAndNobodyAfter() async throws {
+    @Test(arguments: [Problem.unavailable(.mongo), .unexpected(cause: RequestID(rawValue: 0xCA))])
+    func aFailureReachesAllWhoWaitForItWithItsCauseAndNobodyAfter(_ problem: Problem) async throws {
         let gate = Gate()
         let calls = Mutex(0)
         let loader = BatchLoader<EntityID, Int>(kind: "test", observer: Recorder()) { ids throws(Problem) in
@@ -116,7 +117,7 @@ private final class Loads: Sendable {
                 return calls
             }
             if call == 1 { await gate.pass() }
-            if call == 2 { throw .unavailable(.mongo) }
+            if call == 2 { throw problem }
             return Dictionary(uniqueKeysWithValues: ids.map { ($0, 1) })
         }
         let first = Task { try await loader.value(for: Self.id(1)) }
@@ -125,7 +126,11 @@ private final class Loads: Sendable {
         #expect(await eventually { loader.waiting == 20 })
         gate.open()
         #expect(try await first.value == 1)
-        for task in failing { await #expect(throws: Problem.unavailable(.mongo)) { try await task.value } }
+        for task in failing {
+            let thrown = await #expect(throws: problem) { try await task.value }
+            // The log entry that says why is found from the entry of each request.
+            #expect(thrown?.cause == problem.cause)
+        }
         #expect(try await loader.value(for: Self.id(2)) == 1)
     }
 
