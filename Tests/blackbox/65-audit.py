@@ -2,12 +2,13 @@
 
 import http.client
 import json
-import os
 import re
 import subprocess
 import sys
 import time
 from urllib.parse import urlencode
+
+from postgres import sql
 
 PORT, KABABEAT = int(sys.argv[1]), sys.argv[2]
 PASSWORD = "amber quarry 61"
@@ -34,12 +35,6 @@ def call(method, path, body=None, token=None):
 def expect(status, answer):
     assert answer[0] == status, f"{answer[0]} {answer[1]}, not {status}"
     return answer[1]
-
-
-def sql(text):
-    database = f"{os.environ['KABABEAT_TEST_POSTGRES']} dbname={os.environ['KABABEAT_POSTGRES_DATABASE']}"
-    command = ["psql", "-qXAt", "--set", "ON_ERROR_STOP=1", "--command", text, database]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
 
 def verify(*arguments):

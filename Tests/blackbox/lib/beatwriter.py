@@ -6,7 +6,8 @@ import threading
 import uuid
 from dataclasses import dataclass, replace
 
-from doomed import call, sql
+from doomed import call
+from postgres import sql
 from pymongo import MongoClient
 
 mongo = MongoClient(os.environ["KABABEAT_MONGO_URI"], uuidRepresentation="standard")[os.environ["KABABEAT_MONGO_DATABASE"]]

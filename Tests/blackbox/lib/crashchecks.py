@@ -2,7 +2,8 @@
 
 from beatwriter import State, Writer, a_beat, coherent, outcomes
 from crashtrial import KEY_LEASE, check, login, register, sign_in
-from doomed import Gateway, call, command, number, sql, until
+from doomed import Gateway, call, command, number, until
+from postgres import sql
 
 # Of each point that beats pass: how many write at once, at which passage it kills, and what is to become of what was under way.
 WRITES = {

@@ -6,7 +6,8 @@ import uuid
 
 from beatwriter import coherent, mongo
 from crashtrial import check
-from doomed import SCRATCH, command, number, sql
+from doomed import SCRATCH, command, number
+from postgres import sql
 
 LINES, BATCH = 1000, 500
 REBUILD_LEASE = 15

@@ -4,7 +4,8 @@ import os
 import time
 
 from beatwriter import State, a_beat
-from doomed import PATIENCE, SCRATCH, Gateway, call, command, number, sql, until
+from doomed import PATIENCE, SCRATCH, Gateway, call, command, number, until
+from postgres import sql
 from mailbox import MailServer
 
 PASSWORD = "violet harbour 27"

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 
+from postgres import sql
+
 BINARY = os.environ["KABABEAT_BINARY"]
 PORT = int(os.environ["KABABEAT_HTTP_PORT"])
 SCRATCH = os.environ["KABABEAT_TEST_SCRATCH"]
@@ -110,14 +112,6 @@ def command(*arguments, point=None, passage=1, status=0, **settings):
     else:
         assert done.returncode == status, f"kababeat {' '.join(arguments)} ended with {done.returncode}: {said}"
     return said
-
-
-def sql(text, database=None):
-    where = f"{os.environ['KABABEAT_TEST_POSTGRES']} dbname={database or os.environ['KABABEAT_POSTGRES_DATABASE']}"
-    psql = ["psql", "-qXAt", "--set", "ON_ERROR_STOP=1", "--command", text, where]
-    done = subprocess.run(psql, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, f"{text}: {done.stderr}"
-    return done.stdout.strip()
 
 
 def number(text):

@@ -1,9 +1,8 @@
 """What checks of accounts need of the gateway and its database."""
 
-import os
-import subprocess
-
 import httpx
+
+import postgres
 
 # Seconds that anything may take on a busy machine.
 PATIENCE = 20
@@ -16,13 +15,10 @@ def address(name):
 class Gateway:
     """Every method of a class that is derived from this, and begins with no underscore, is a check."""
 
+    sql = staticmethod(postgres.sql)
+
     def __init__(self, gateway):
         self.gateway = gateway
-
-    def sql(self, text):
-        database = f"{os.environ['KABABEAT_TEST_POSTGRES']} dbname={os.environ['KABABEAT_POSTGRES_DATABASE']}"
-        command = ["psql", "--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", text, database]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.strip()
 
     def api(self, method, path, token=None, **options):
         headers = {"Authorization": f"Bearer {token}"} if token else {}

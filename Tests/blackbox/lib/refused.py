@@ -12,17 +12,16 @@ import concurrent.futures
 import http.client
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 
-from pymongo import MongoClient
+from postgres import sql
+from snapshot import CLOCK, snapshot
 
 PORT = int(os.environ["KABABEAT_HTTP_PORT"])
-DATABASE = os.environ["KABABEAT_POSTGRES_DATABASE"]
 PASSWORD = os.environ["KABABEAT_TEST_PASSWORD"]
 WORKERS = 4
 ROUNDS = 8
@@ -31,48 +30,18 @@ ALIKE = 0.9
 PATIENCE = 20
 
 # What exists to account for refusals and traffic, and so changes with them, or with the clock. Nothing else is left out.
-TRAFFIC = {
+TRAFFIC = CLOCK | {
     "audit_log": "a refusal at the edge and a sign-in that failed are entries",
     "audit_unsealed": "entries that are not yet in the chain",
     "audit_chain": "the chain over those entries",
-    "cache_generation": "what gateways agree on among themselves",
-    "leases": "which gateway does what one does for all",
-    "verifications": "the last comparison of copies, made by the clock",
 }
-
-
-def tables():
-    """(name, what is hashed) of every table; a partition is hashed with its parent."""
-    names = sql(
-        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1").split()
-    return [name for name in names if name not in TRAFFIC]
-
-
-def sql(text):
-    database = f"{os.environ['KABABEAT_TEST_POSTGRES']} dbname={DATABASE}"
-    command = ["psql", "--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", text, database]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.strip()
-
-
-def snapshot():
-    """A hash of each table and each collection, by name."""
-    parts = [
-        f"SELECT '{name}', md5(coalesce(string_agg(one::text, E'\\n' ORDER BY one::text COLLATE \"C\"), '')) FROM \"{name}\" AS one"
-        for name in tables()
-    ]
-    hashes = dict(line.split("|") for line in sql(" UNION ALL ".join(parts)).splitlines())
-    client = MongoClient(os.environ["KABABEAT_TEST_MONGO"], serverSelectionTimeoutMS=PATIENCE * 1000)
-    collections = client[DATABASE].command("dbHash")["collections"]
-    client.close()
-    return {f"postgres.{name}": value for name, value in hashes.items()} | {f"mongo.{name}": value for name, value in collections.items()}
 
 
 def settled():
     """Waits until nothing is on its way any more, and says how everything is then."""
     deadline, before = time.monotonic() + PATIENCE, None
     while True:
-        now = snapshot() if sql("SELECT count(*) FROM outbox WHERE state = 'pending'") == "0" else None
+        now = snapshot(TRAFFIC) if sql("SELECT count(*) FROM outbox WHERE state = 'pending'") == "0" else None
         if now is not None and now == before:
             return now
         assert time.monotonic() < deadline, "the stores do not come to rest"
