@@ -13,7 +13,8 @@ from pymongo.errors import PyMongoError
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from client import Connection, get_once  # noqa: E402
-from steadyload import DEADLINE, GATEWAY, KINDS, Failures, Load  # noqa: E402
+from failures import Failures  # noqa: E402
+from steadyload import DEADLINE, GATEWAY, KINDS, Load  # noqa: E402
 
 DIRECTORY = sys.argv[1]
 DATABASE = os.environ["KABABEAT_POSTGRES_DATABASE"]
@@ -173,6 +174,7 @@ async def main():
     load = Load(failures, token)
     tasks = [asyncio.create_task(load.writer(number)) for number in range(WRITERS)]
     tasks += [asyncio.create_task(load.reader(number)) for number in range(READERS)]
+    # While all is well: everything has to have been answered before anything is broken.
     await asyncio.sleep(2)
     if not await load.settle(5):
         failures.add("before: everything is answered", f"{load.last_failed}")
@@ -217,6 +219,7 @@ async def main():
     async def standby_away():
         await replica("freeze", two)
         load.faulted()
+        # What it is away for, as the name of the case says.
         await asyncio.sleep(STANDBY_AWAY)
         await replica("thaw", two)
         await asyncio.to_thread(sql, one, "INSERT INTO probe DEFAULT VALUES", "postgres")

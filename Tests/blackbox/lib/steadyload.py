@@ -15,20 +15,6 @@ QUIET = 2.0  # everything has resumed when nothing was refused for so long
 KINDS = ("acknowledged", "in both", "answered", "whole", "lists")
 
 
-class Failures:
-    def __init__(self):
-        self.counts, self.examples = Counter(), {}
-
-    def add(self, rule, example):
-        self.counts[rule] += 1
-        self.examples.setdefault(rule, example)
-
-    def end(self):
-        for rule, count in self.counts.items():
-            print(f"  not ok: {rule} ({count} times), such as {self.examples[rule]}")
-        return 1 if self.counts else 0
-
-
 class Beat:
     """What its writer knows: the version that was acknowledged, its title, and the titles that may have been written since."""
 
