@@ -3,6 +3,7 @@
 /// `description` is safe to show anyone: it holds no value, no server text, no address. `debugDescription` holds
 /// what the driver said and belongs in a log.
 public struct MongoError: Error, Sendable {
+    /// Why, in terms of what a caller can do about it.
     public enum Code: Sendable, Hashable {
         /// No server could be selected, the connection broke, or the server is no primary now. The effect of a write is unknown.
         case unavailable

@@ -1,5 +1,6 @@
 /// What a client tells its observer. Called from the client's own threads: be quick, take no lock that is held while waiting.
 public enum MongoEvent: Sendable {
+    /// How the driver rates what it says.
     public enum Level: Sendable {
         case error, warning, info
     }

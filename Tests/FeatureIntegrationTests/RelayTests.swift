@@ -375,6 +375,7 @@ extension Stack {
             #expect(try await eventually { try await stack.outbox(beat).isEmpty })
             func calls() -> Int { recorder.count { if case .storeCall(.postgres, _, _) = $0 { true } else { false } } }
             let before = calls()
+            // The second that the count is of.
             try await Task.sleep(for: .seconds(1))
             #expect(calls() - before <= 8)
             relay.stop()
