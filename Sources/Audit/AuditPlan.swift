@@ -24,13 +24,10 @@ struct AuditPlan: Sendable {
         let parameters: [PostgresValue]
     }
 
-    /// A total beyond this is not counted out.
-    static let mostCounted: Int64 = 10_000
-
     /// One entry more than the page has, where there is one.
     let page: Query
     let total: Query
-    let limit: Int
+    let request: PageRequest
     /// Names the filter in cursors.
     let order: UInt64
 
@@ -40,10 +37,10 @@ struct AuditPlan: Sendable {
         total = Query(
             sql: """
                 SELECT count(*) FROM (
-                    SELECT FROM audit_log AS entry WHERE \(conditions.sql) LIMIT \(Self.mostCounted + 1)
+                    SELECT FROM audit_log AS entry WHERE \(conditions.sql) LIMIT \(ListTotal.mostCounted + 1)
                 ) AS counted
                 """, parameters: conditions.parameters)
-        limit = request.limit
+        self.request = request
         order = conditions.digest
         if let last = try request.moment(of: order) {
             let at = conditions.add(.timestamp(last.time.microseconds))

@@ -23,14 +23,14 @@ public final class AuditStore: AuditTrail {
     /// The page of `plan`, the newest entry first, with what `total` says of it. Throws `storeUnavailable` or `overloaded`.
     func page(_ plan: AuditPlan, as principal: PostgresSettings) async throws(Problem) -> ListPage<AuditEntry> {
         let statement = PostgresStatement(plan.page.sql) { row throws(PostgresError) in try AuditEntry(row) }
-        let total = ListTotal(try await total(plan, as: principal), most: AuditPlan.mostCounted)
+        let total = ListTotal(counted: try await total(plan, as: principal))
         let entries = try await postgres.rows(statement, plan.page.parameters, as: principal, within: timeout)
-        return ListPage(cutting: entries, to: plan.limit, total: total) { entry in
+        return ListPage(cutting: entries, of: plan.request, total: total) { entry in
             Cursor(order: plan.order, value: .integer(entry.at.microseconds), id: entry.id)
         }
     }
 
-    /// How many entries the list of `plan` has, counted to one beyond `AuditPlan.mostCounted`. Throws as `page`.
+    /// How many entries the list of `plan` has, counted to one beyond `ListTotal.mostCounted`. Throws as `page`.
     func total(_ plan: AuditPlan, as principal: PostgresSettings) async throws(Problem) -> Int64 {
         let statement = PostgresStatement(plan.total.sql) { row throws(PostgresError) in try row.int64(0) }
         return try await postgres.rows(statement, plan.total.parameters, as: principal, within: timeout).first ?? 0

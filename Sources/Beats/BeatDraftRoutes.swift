@@ -88,12 +88,12 @@ public struct BeatDraftRoutes: Sendable {
         var query = try call.query(allowed: ["limit", "cursor"])
         let page = query.page()
         try query.check()
-        let (id, account, limit) = (try call.id("id", of: "beat"), try call.account(), page.limit)
+        let (id, account) = (try call.id("id", of: "beat"), try call.account())
         call.clock.mark(.parse)
-        let changes = try await service.changes(of: id, from: page.position, limit: limit + 1, for: account)
+        let changes = try await service.changes(of: id, from: page.position, limit: page.limit + 1, for: account)
         call.clock.mark(.fetch)
         return .list(
-            ListPage(cutting: changes, to: limit, total: nil) { BeatDraftService.cursor(after: $0, of: id) }, Self.write)
+            ListPage(cutting: changes, of: page, total: nil) { BeatDraftService.cursor(after: $0, of: id) }, Self.write)
     }
 
     private static func write(_ change: BeatChange, into json: inout JSONWriter) {

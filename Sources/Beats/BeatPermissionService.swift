@@ -88,7 +88,7 @@ public final class BeatPermissionService: Sendable {
         let position = try request.moment(of: Self.order)
         let total = try await store.count(for: account)
         let found = try await store.permissions(after: position, offset: request.offset, limit: request.limit + 1, for: account)
-        return ListPage(cutting: found, to: request.limit, total: .init(total)) { permission in
+        return ListPage(cutting: found, of: request, total: ListTotal(counted: total)) { permission in
             Cursor(order: Self.order, value: .integer(permission.createdAt.microseconds), id: permission.beat)
         }
     }

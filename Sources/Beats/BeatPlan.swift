@@ -71,7 +71,9 @@ struct BeatSearchPlan: Sendable, Hashable {
     /// Read one after the other until the page is full.
     let segments: [Segment]
     let sort: BeatSort
-    let skip: Int
+    let direction: SortOrder
+    /// Rows of the list before the page; nil where it begins after a cursor.
+    let rowsBefore: Int?
     let limit: Int
     /// Names filter, sort and direction in cursors.
     let order: UInt64
@@ -83,23 +85,34 @@ enum BeatPlanner {
     static func plan(_ request: BeatListRequest) throws(Problem) -> BeatSearchPlan {
         let conditions = conditions(request.filter)
         let order = digest(request)
-        let direction: Int32 = request.order == .ascending ? 1 : -1
-        let field = request.sort.field
+        let after = try request.page.cursor(of: order)
+        return BeatSearchPlan(
+            total: conditions, segments: try segments(conditions, request.sort, request.order, after: after), sort: request.sort,
+            direction: request.order, rowsBefore: request.page.rowsBefore, limit: request.page.limit, order: order)
+    }
+
+    /// The first `limit` rows of the same list after `cursor`, which a page of it gave. Throws `invalidCursor` for the cursor of another.
+    static func following(_ plan: BeatSearchPlan, _ cursor: Cursor, limit: Int) throws(Problem) -> BeatSearchPlan {
+        BeatSearchPlan(
+            total: plan.total, segments: try segments(plan.total, plan.sort, plan.direction, after: cursor), sort: plan.sort,
+            direction: plan.direction, rowsBefore: nil, limit: limit, order: plan.order)
+    }
+
+    private static func segments(
+        _ conditions: BSONDocument, _ sort: BeatSort, _ order: SortOrder, after: Cursor?
+    ) throws(Problem) -> [BeatSearchPlan.Segment] {
+        let direction: Int32 = order == .ascending ? 1 : -1
+        let field = sort.field
         var segments: [BeatSearchPlan.Segment] = []
-        var after: Cursor?
-        if case .after(let cursor) = request.page.position {
-            guard cursor.order == order else { throw foreignCursor }
-            after = cursor
-        }
-        let mayLackValue = request.sort == .price && request.filter.minimumPrice == nil && request.filter.maximumPrice == nil
-        guard mayLackValue || after?.value != .absent else { throw foreignCursor }
+        let mayLackValue = sort == .price && conditions["price"] == nil
+        guard mayLackValue || after?.value != .absent else { throw .foreignCursor }
         if after?.value != .absent {
             var valued = conditions
             if mayLackValue { valued.append("price", ["$gt": .int64(0)]) }
             segments.append(
                 .init(
                     conditions: valued,
-                    bounds: try after.map { cursor throws(Problem) in try bounds(field, cursor, direction, request.sort) } ?? [:],
+                    bounds: try after.map { cursor throws(Problem) in try bounds(field, cursor, direction, sort) } ?? [:],
                     sort: [(field, .int32(direction)), ("_id", .int32(direction))].asDocument))
         }
         if mayLackValue {
@@ -111,12 +124,8 @@ enum BeatPlanner {
             }
             segments.append(.init(conditions: valueless, bounds: bounds, sort: ["price": .int32(direction), "_id": .int32(direction)]))
         }
-        return BeatSearchPlan(
-            total: conditions, segments: segments, sort: request.sort, skip: request.page.offset, limit: request.page.limit, order: order)
+        return segments
     }
-
-    private static let foreignCursor = Problem(
-        .invalidCursor, "The cursor belongs to a list with another filter or order.", fields: [.init("cursor", "is of another list")])
 
     private static func conditions(_ filter: BeatFilter) -> BSONDocument {
         var conditions: BSONDocument = [:]
@@ -148,7 +157,7 @@ enum BeatPlanner {
         case (.createdAt, .integer(let milliseconds)): value = .date(milliseconds: milliseconds)
         case (.price, .integer(let units)): value = .int64(units)
         case (.popularity, .decimal(let number)), (.relevance, .decimal(let number)): value = .double(number)
-        default: throw foreignCursor
+        default: throw .foreignCursor
         }
         func compare(_ field: String, _ comparison: String, _ value: BSONValue) -> BSONValue {
             .document([(field, .document([(comparison, value)].asDocument))].asDocument)

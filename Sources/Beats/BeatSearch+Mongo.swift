@@ -8,16 +8,8 @@ struct BeatSearchPage: Sendable {
     var next: Cursor?
 }
 
-/// How many beats a list has in all; beyond `limit` it stops counting and says so.
-struct BeatTotal: Sendable {
-    static let limit: Int64 = 10_000
-
-    let count: Int64
-    var isExact: Bool { count <= Self.limit }
-    var shown: Int64 { min(count, Self.limit) }
-}
-
-/// Asks the search index. It holds published beats alone, so a page is full and a total honest without filtering afterwards.
+/// Asks the search index. It holds published beats alone, so that nothing has to be filtered out afterwards but what was withdrawn a moment
+/// ago.
 struct BeatSearchStore: Sendable {
     let mongo: MongoAccess
     let timeout: Duration
@@ -26,7 +18,7 @@ struct BeatSearchStore: Sendable {
     func page(_ plan: BeatSearchPlan) async throws(Problem) -> BeatSearchPage {
         try await run { session in
             var rows: [Row] = []
-            var skip = Int64(plan.skip)
+            var skip = Int64(plan.rowsBefore ?? 0)
             for segment in plan.segments where rows.count <= plan.limit {
                 let before = rows.count
                 try Self.read(segment, plan, skip: skip, limit: plan.limit + 1 - before, session) { rows.append($0) }
@@ -45,9 +37,9 @@ struct BeatSearchStore: Sendable {
     }
 
     /// Throws `storeUnavailable` or `overloaded`.
-    func total(_ conditions: BSONDocument) async throws(Problem) -> BeatTotal {
+    func total(_ conditions: BSONDocument) async throws(Problem) -> ListTotal {
         try await run { session in
-            BeatTotal(count: try session.count(SearchIndex.collection, conditions, limit: BeatTotal.limit + 1))
+            ListTotal(counted: try session.count(SearchIndex.collection, conditions, limit: ListTotal.mostCounted + 1))
         }
     }
 

@@ -30,7 +30,7 @@ public final class BeatService: Sendable {
     private let detailSource: EntitySource
     private let summarySource: EntitySource
     private let pages: PageCache<BeatSearchPlan, BeatSearchPage>
-    private let totals: PageCache<BSONDocument, BeatTotal>
+    private let totals: PageCache<BSONDocument, ListTotal>
     private let genreList: PageCache<String, [Genre]>
 
     public init(cache: EntityCache, postgres: PostgresAccess, mongo: MongoAccess, timeouts: Timeouts = Timeouts(), observer: any Observer) {
@@ -120,16 +120,36 @@ public final class BeatService: Sendable {
 
     // MARK: Lists
 
-    /// One page of beats with the list's total. Throws `storeUnavailable` where a store that it needs does not answer: half a list
-    /// would look like a whole one.
+    /// One page of beats with the list's total. Beats of which the index does not know yet that they were withdrawn are left out, and the
+    /// page is filled up with those that follow. Throws `storeUnavailable` where a store that it needs does not answer: half a list would
+    /// look like a whole one.
     func list(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatList {
         async let page = page(plan, bypassingCache: bypassingCache)
         let total = try await total(plan, bypassingCache: bypassingCache)
         let found: (page: BeatSearchPage, tier: CacheTier)
         do { found = try await page } catch { throw Self.problem(error) }
-        let bodies = try await rows(found.page.ids, bypassingCache: bypassingCache)
-        return BeatList(beats: bodies.filter(\.body.exists), next: found.page.next, total: total, limit: plan.limit, pageTier: found.tier)
+        var rows = try await rows(found.page.ids, bypassingCache: bypassingCache)
+        var (next, gone, readings) = (found.page.next, found.page.ids.count - rows.count, 0)
+        while let cursor = next, rows.count < plan.limit, readings < Self.mostReadings {
+            let following = try BeatPlanner.following(plan, cursor, limit: plan.limit - rows.count)
+            let ids = try await self.page(following, bypassingCache: bypassingCache).page
+            let more = try await self.rows(ids.ids, bypassingCache: bypassingCache)
+            // A beat whose place has changed meanwhile may come once more.
+            let known = Set(rows.map(\.id))
+            let fresh = more.filter { !known.contains($0.id) }
+            rows += fresh
+            gone += ids.ids.count - fresh.count
+            next = ids.next
+            readings += 1
+        }
+        return BeatList(
+            beats: rows.map(\.lookup), next: next,
+            total: total.beside(rows.count, before: plan.rowsBefore, gone: gone, isLast: next == nil), limit: plan.limit,
+            pageTier: found.tier)
     }
+
+    /// How often a page is read on that beats have fallen out of.
+    private static let mostReadings = 3
 
     /// A page of the beats that an account made, drafts included, the newest first; past every cache. Throws `invalidCursor`,
     /// `storeUnavailable` or `overloaded`.
@@ -142,7 +162,7 @@ public final class BeatService: Sendable {
             }
             position = (time, cursor.id)
         }
-        let total = BeatTotal(count: try await cores.countOwn(by: account, status))
+        let total = ListTotal(counted: try await cores.countOwn(by: account, status))
         let found = try await cores.own(by: account, status, before: position, offset: request.offset, limit: request.limit + 1)
         let shown = found.prefix(request.limit)
         let contents = await Self.outcome(shown.map(\.id), .summary, contents)
@@ -153,8 +173,8 @@ public final class BeatService: Sendable {
         try await cache.learn(.beat, Dictionary(zip(shown.map(\.id), bodies)) { first, _ in first })
         return BeatList(
             beats: bodies.map { Lookup(tier: .bypass, body: $0) },
-            next: last.map { Cursor(order: order, value: .integer($0.createdAt.microseconds), id: $0.id) }, total: total,
-            limit: request.limit, pageTier: .bypass)
+            next: last.map { Cursor(order: order, value: .integer($0.createdAt.microseconds), id: $0.id) },
+            total: total.beside(shown.count, before: request.rowsBefore, isLast: last == nil), limit: request.limit, pageTier: .bypass)
     }
 
     func genres(bypassingCache: Bool) async throws(Problem) -> [Genre] {
@@ -164,7 +184,7 @@ public final class BeatService: Sendable {
 
     /// Lists may have changed; nil says that anything may have.
     public func heard(_ announcements: [Announcement]?) {
-        guard announcements?.contains(where: { $0.kind == .beat }) ?? true else { return }
+        guard announcements?.contains(where: { $0.kind == .beat || $0.kind == .standing }) ?? true else { return }
         pages.removeAll()
         totals.removeAll()
         genreList.removeAll()
@@ -176,15 +196,18 @@ public final class BeatService: Sendable {
         return (found.value, found.tier)
     }
 
-    private func total(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> BeatTotal {
+    private func total(_ plan: BeatSearchPlan, bypassingCache: Bool) async throws(Problem) -> ListTotal {
         if bypassingCache { return try await search.total(plan.total) }
         return try await totals.value(for: plan.total) { [search] () throws(Problem) in try await search.total(plan.total) }.value
     }
 
-    private func rows(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [Lookup] {
-        bypassingCache
+    /// Those of the beats that there still are.
+    private func rows(_ ids: [EntityID], bypassingCache: Bool) async throws(Problem) -> [(id: EntityID, lookup: Lookup)] {
+        let lookups =
+            bypassingCache
             ? try await cache.lookUpPastTiers(Self.summary, ids, from: summarySource)
             : try await cache.lookUp(Self.summary, ids, from: summarySource)
+        return zip(ids, lookups).filter { $1.body.exists }.map { (id: $0, lookup: $1) }
     }
 
     private static func problem(_ error: any Error) -> Problem { error as? Problem ?? .unexpected }
@@ -251,7 +274,7 @@ public final class BeatService: Sendable {
 struct BeatList: Sendable {
     let beats: [Lookup]
     let next: Cursor?
-    let total: BeatTotal
+    let total: ListTotal
     let limit: Int
     let pageTier: CacheTier
 
@@ -269,7 +292,7 @@ struct BeatList: Sendable {
             json.array { json in
                 for beat in beats { beat.body.bytes?.withUnsafeReadableBytes { json.raw($0) } }
             }
-            json.page(limit: limit, next: next, total: total.shown, totalIsExact: total.isExact)
+            json.page(limit: limit, next: next, total: total.count, totalIsExact: total.isExact)
         }
         return json.bytes
     }

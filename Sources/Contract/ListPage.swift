@@ -14,10 +14,14 @@ public struct ListPage<Row: Sendable>: Sendable {
         self.total = total
     }
 
-    /// Cuts a page from rows of which one more was read than it has, where there is one. `cursor` names where a page ends, by its last row.
-    public init(cutting rows: [Row], to limit: Int, total: ListTotal?, cursor: (Row) -> Cursor) {
-        let shown = Array(rows.prefix(limit))
-        self.init(shown, limit: limit, next: rows.count > limit ? shown.last.map(cursor) : nil, total: total)
+    /// Cuts the page that was asked for from rows of which one more was read than it has, where there is one. `cursor` names where a page
+    /// ends, by its last row. `total` was counted beside it.
+    public init(cutting rows: [Row], of request: PageRequest, total: ListTotal?, cursor: (Row) -> Cursor) {
+        let shown = Array(rows.prefix(request.limit))
+        let isLast = rows.count <= request.limit
+        self.init(
+            shown, limit: request.limit, next: isLast ? nil : shown.last.map(cursor),
+            total: total?.beside(shown.count, before: request.rowsBefore, isLast: isLast))
     }
 
     /// A list that is never longer than `most`.
@@ -37,8 +41,26 @@ public struct ListTotal: Sendable, Equatable {
         self.isExact = isExact
     }
 
+    /// How far long lists are counted.
+    public static let mostCounted: Int64 = 10_000
+
     /// Of `count` rows that were counted, where counting stops with the first beyond `most`.
-    public init(_ count: Int64, most: Int64) { self.init(min(count, most), isExact: count <= most) }
+    public init(counted count: Int64, most: Int64 = mostCounted) { self.init(min(count, most), isExact: count <= most) }
+
+    /// What may be said of a list beside a page of it. Both were read one after the other, and rows come and go meanwhile: what the page has
+    /// counts for more, and where the count contradicts it, it is exact no longer.
+    ///
+    /// The page shows `rows`, with `before` on the pages before it; nil says that it begins after a cursor, and that nobody knows. Of those
+    /// that it was to show, `gone` are shown no more. `isLast` says that nothing follows.
+    public func beside(_ rows: Int, before: Int?, gone: Int = 0, isLast: Bool) -> ListTotal {
+        // The page ends the list, and so says by itself how long that is; one past the end says no more than that.
+        if isLast, let before, before == 0 || (rows > 0 && gone == 0) { return ListTotal(Int64(before + rows)) }
+        let isPastTheEnd = isLast && rows == 0
+        let least = isPastTheEnd ? 0 : (before ?? 0) + rows + (isLast ? 0 : 1)
+        let most = isLast ? before.map { Int64($0 + rows) } ?? .max : .max
+        let likely = max(Int64(least), min(most, count - Int64(gone)))
+        return ListTotal(min(likely, Self.mostCounted), isExact: isExact && gone == 0 && likely == count)
+    }
 }
 
 extension PageRequest {

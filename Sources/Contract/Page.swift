@@ -22,8 +22,11 @@ public struct PageRequest: Sendable, Equatable {
     }
 
     /// Rows before the first of this page, where the page is numbered.
-    public var offset: Int {
-        if case .page(let number) = position { (number - 1) * limit } else { 0 }
+    public var offset: Int { rowsBefore ?? 0 }
+
+    /// Rows of the list before the first of this page; nil where it begins after a cursor, since nobody counts those.
+    public var rowsBefore: Int? {
+        if case .page(let number) = position { (number - 1) * limit } else { nil }
     }
 }
 

@@ -53,7 +53,7 @@ struct OutboxRoutes: Sendable {
         let found = try await outbox.deadLetters(after: after, limit: page.limit + 1)
         call.clock.mark(.fetch)
         return .list(
-            ListPage(cutting: found, to: page.limit, total: nil) { letter in
+            ListPage(cutting: found, of: page, total: nil) { letter in
                 Cursor(order: Self.order, value: .integer(letter.id), id: letter.aggregate)
             }, Self.write)
     }

@@ -49,9 +49,6 @@ struct AccountAdminStore: Sendable {
         """
     ) { row throws(PostgresError) in try row.int64(0) }
 
-    /// How far totals count.
-    private static let mostCounted: Int64 = 10_000
-
     /// Throws `invalidCursor` for a cursor of another list; `storeUnavailable` or `overloaded`.
     func list(
         _ filter: AccountFilter, _ page: PageRequest, as principal: PostgresSettings
@@ -65,11 +62,11 @@ struct AccountAdminStore: Sendable {
             last.map { .timestamp($0.time.microseconds) } ?? .null, last.map { .uuid($0.id.rawValue) } ?? .null,
             .int64(Int64(page.limit) + 1), .int64(Int64(page.offset)),
         ]
-        async let counted = postgres.rows(Self.count, conditions + [.int64(Self.mostCounted + 1)], as: principal, within: timeout)
+        async let counted = postgres.rows(Self.count, conditions + [.int64(ListTotal.mostCounted + 1)], as: principal, within: timeout)
         let entries = try await postgres.rows(Self.select, conditions + place, as: principal, within: timeout)
         let total: Int64
         do { total = try await counted.first ?? 0 } catch { throw error as? Problem ?? .unexpected }
-        return ListPage(cutting: entries, to: page.limit, total: .init(total, most: Self.mostCounted)) { entry in
+        return ListPage(cutting: entries, of: page, total: ListTotal(counted: total)) { entry in
             Cursor(order: filter.order, value: .integer(entry.createdAt.microseconds), id: entry.id)
         }
     }

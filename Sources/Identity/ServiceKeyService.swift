@@ -56,7 +56,7 @@ public final class ServiceKeyService: Sendable {
     func page(_ request: PageRequest, for admin: Account) async throws(Problem) -> ListPage<ServiceKey> {
         let keys = try await store.page(
             after: request.moment(of: Self.order), offset: request.offset, limit: request.limit + 1, for: admin)
-        return ListPage(cutting: keys, to: request.limit, total: .init(try await store.count(for: admin))) { key in
+        return ListPage(cutting: keys, of: request, total: ListTotal(counted: try await store.count(for: admin))) { key in
             Cursor(order: Self.order, value: .integer(key.createdAt.microseconds), id: key.id)
         }
     }

@@ -29,8 +29,8 @@ extension JSONWriter {
         }
     }
 
-    /// The `page` member of a list. `next` is nil on the last page; `total` counts at most to where `totalIsExact` turns false, and is nil
-    /// where nobody counts.
+    /// The `page` member of a list. `next` is nil on the last page; `total` is what was counted, no more than near where
+    /// `totalIsExact` is false, and nil where nobody counts.
     public mutating func page(limit: Int, next: Cursor?, total: Int64?, totalIsExact: Bool) {
         key("page")
         object { json in

@@ -118,8 +118,8 @@ import Testing
 
     // MARK: Cursors
 
-    private func cursor(_ order: UInt64, _ value: Cursor.Value) -> PageRequest {
-        PageRequest(limit: 20, position: .after(Cursor(order: order, value: value, id: Self.id)))
+    private func cursor(_ order: UInt64, _ value: Cursor.Value, limit: Int = 20) -> PageRequest {
+        PageRequest(limit: limit, position: .after(Cursor(order: order, value: value, id: Self.id)))
     }
 
     @Test func aPageAfterACursorBeginsBehindItsRow() throws {
@@ -138,7 +138,24 @@ import Testing
                     ]
                 ]
             ])
-        #expect(next.total == first.total && next.order == first.order && next.skip == 0)
+        #expect(next.total == first.total && next.order == first.order && next.rowsBefore == nil)
+    }
+
+    @Test func readingOnBehindAPageIsAskingForThePageBehindIt() throws {
+        let lists: [((inout BeatListRequest) -> Void, Cursor.Value)] = [
+            ({ $0.filter.genre = "House" }, .integer(5)), ({ ($0.sort, $0.order) = (.title, .ascending) }, .text("x")),
+            ({ $0.sort = .price }, .integer(99)), ({ $0.sort = .price }, .absent),
+            ({ ($0.sort, $0.filter.maximumPrice) = (.price, Money(minorUnits: 9, currency: .usd)) }, .integer(5)),
+            ({ ($0.sort, $0.filter.words) = (.relevance, ["x"]) }, .decimal(1.5)),
+        ]
+        for (change, value) in lists {
+            let first = try plan(change)
+            let asked = try plan { request in
+                change(&request)
+                request.page = cursor(first.order, value, limit: 3)
+            }
+            #expect(try BeatPlanner.following(first, Cursor(order: first.order, value: value, id: Self.id), limit: 3) == asked)
+        }
     }
 
     @Test func behindTheLastRowWithAPriceComeThoseWithoutOne() throws {
@@ -192,6 +209,6 @@ import Testing
 
     @Test func numberedPagesSkipWhatStandsBefore() throws {
         let plan = try plan { $0.page = PageRequest(limit: 30, position: .page(4)) }
-        #expect(plan.skip == 90 && plan.limit == 30)
+        #expect(plan.rowsBefore == 90 && plan.limit == 30)
     }
 }

@@ -18,7 +18,7 @@ import Testing
         let following = rows.sorted(by: >).filter { row in
             last.map { row < Row(time: $0.time.microseconds, id: $0.id) } ?? true
         }
-        return ListPage(cutting: Array(following.dropFirst(request.offset).prefix(request.limit + 1)), to: request.limit, total: nil) {
+        return ListPage(cutting: Array(following.dropFirst(request.offset).prefix(request.limit + 1)), of: request, total: nil) {
             Cursor(order: order, value: .integer($0.time), id: $0.id)
         }
     }
@@ -70,9 +70,45 @@ import Testing
         }
     }
 
+    /// Rows come and go between the page and the count, and some of the page are gone when they are to be shown.
+    @Test func aTotalNeverContradictsThePageThatItStandsBeside() {
+        var random = SeededGenerator()
+        for _ in 0..<20_000 {
+            let limit = Int.random(in: 1...5, using: &random)
+            let number = Int.random(in: 0...12, using: &random)
+            let counted = Bool.random(using: &random) ? number : Int.random(in: 0...12, using: &random)
+            let before: Int? = Bool.random(using: &random) ? nil : limit * Int.random(in: 0...3, using: &random)
+            // Behind a cursor that is somewhere in the list.
+            let left = max(0, number - (before ?? Int.random(in: 0...number, using: &random)))
+            let gone = Bool.random(using: &random) ? 0 : Int.random(in: 0...min(left, limit), using: &random)
+            let (rows, isLast) = (min(left, limit) - gone, left <= limit)
+            let said = ListTotal(Int64(counted)).beside(rows, before: before, gone: gone, isLast: isLast)
+            let name: Comment = "\(random): \(rows) after \(before ?? -1), \(gone) gone, last: \(isLast), counted \(counted): \(said)"
+            #expect(said.count >= rows + (isLast ? 0 : 1), name)
+            if isLast, before == 0 { #expect(said == ListTotal(Int64(rows)), name) }
+            guard said.isExact else {
+                #expect(gone > 0 || counted != number, name)
+                continue
+            }
+            if let before {
+                let end = Int64(before + rows)
+                #expect(isLast ? (rows > 0 ? said.count == end : said.count <= end) : said.count > end, name)
+            }
+            if gone > 0 { #expect(isLast && before == 0, name) }
+            if gone == 0, counted == number { #expect(said.count == number, name) }
+        }
+    }
+
+    @Test func aTotalBesideALongListStaysWithinWhatIsCounted() {
+        let counted = ListTotal(counted: 10_001)
+        #expect(counted.beside(20, before: 0, isLast: false) == ListTotal(10_000, isExact: false))
+        #expect(ListTotal(10_000).beside(100, before: 9900, isLast: false) == ListTotal(10_000, isExact: false))
+        #expect(ListTotal(counted: 10_000).beside(100, before: 9900, isLast: true) == ListTotal(10_000))
+    }
+
     @Test func aTotalSaysWhereCountingStopped() {
-        #expect(ListTotal(9, most: 10) == ListTotal(9) && ListTotal(10, most: 10).isExact)
-        #expect(ListTotal(11, most: 10) == ListTotal(10, isExact: false))
+        #expect(ListTotal(counted: 9, most: 10) == ListTotal(9) && ListTotal(counted: 10, most: 10).isExact)
+        #expect(ListTotal(counted: 11, most: 10) == ListTotal(10, isExact: false))
         let whole = ListPage(whole: [1, 2, 3], most: 5)
         #expect(whole.total == ListTotal(3) && whole.next == nil && whole.limit == 5)
     }
