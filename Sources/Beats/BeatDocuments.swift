@@ -105,14 +105,14 @@ enum BeatDocuments {
     private static func index(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
         var document: BSONDocument = [
             "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "title": .string(state.title),
-            "titleKey": .string(state.title.lowercased()), "artistName": .string(state.artistName),
+            "titleKey": .string(state.title.searchKey), "artistName": .string(state.artistName),
             "creatorId": .uuid(state.creator.rawValue),
         ]
         document.append("genre", optional: facts.genre.map { .string($0) })
-        document.append("genreKey", optional: facts.genre.map { .string($0.lowercased()) })
+        document.append("genreKey", optional: facts.genre.map { .string($0.searchKey) })
         document.append("mood", optional: facts.mood.map { .string($0) })
-        document.append("moodKey", optional: facts.mood.map { .string($0.lowercased()) })
-        if !facts.tags.isEmpty { document.append("tags", .array(facts.tags.map { .string($0.lowercased()) })) }
+        document.append("moodKey", optional: facts.mood.map { .string($0.searchKey) })
+        if !facts.tags.isEmpty { document.append("tags", .array(facts.tags.map { .string($0.searchKey) })) }
         document.append(
             "scored",
             [

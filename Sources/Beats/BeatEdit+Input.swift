@@ -44,7 +44,7 @@ extension BeatEdit {
         reader.part("metadata", Self.metadataMembers, &input) { Self.read(&metadata, &$0, reader) }
         reader.part("artwork", Self.artworkMembers, &input) { Self.read(&artwork, &$0, reader) }
         collaborators = reader.change("collaborators", &input, Self.credits)
-        changes = input.text("changes", 1...1000)
+        changes = input.visibleText("changes", longest: 1000)
         try input.check()
     }
 
@@ -59,8 +59,12 @@ extension BeatEdit {
         metadata.genre = reader.change("genre", &part) { $0.visibleText("genre", longest: 100) }
         metadata.mood = reader.change("mood", &part) { $0.visibleText("mood", longest: 100) }
         metadata.tags = reader.change("tags", &part) { part in
-            guard let tags = part.texts("tags", count: 0...mostTags, characters: 1...longestTag) else { return nil }
-            if Set(tags.map { $0.lowercased() }).count == tags.count { return tags }
+            guard let tags = part.visibleTexts("tags", count: 0...mostTags, longest: longestTag) else { return nil }
+            if let index = tags.firstIndex(where: { $0.unicodeScalars.contains(",") }) {
+                part.complain("tags[\(index)]", "must hold no comma: lists are asked for tags with commas between them")
+                return nil
+            }
+            if Set(tags.map(\.searchKey)).count == tags.count { return tags }
             part.complain("tags", "must not name a tag twice")
             return nil
         }
@@ -94,7 +98,8 @@ extension BeatEdit {
         return parts.map { part in
             var part = part
             var credit = BeatContentDocument.Credit(
-                role: part.text("role", 1...50), creditedName: part.requiredText("creditedName", 1...255))
+                role: part.visibleText("role", longest: 50),
+                creditedName: part.requiredVisibleText("creditedName", longest: 255))
             if let text = part.text("userId", 1...36) {
                 credit.userId = EntityID(text)?.description
                 if credit.userId == nil { part.complain("userId", "must be a UUID") }

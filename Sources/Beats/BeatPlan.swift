@@ -135,12 +135,12 @@ enum BeatPlanner {
             conditions.append("$text", ["$search": .string(filter.words.joined(separator: " "))])
             conditions.append("words", ["$all": .array(filter.words.map { .string($0) })])
         }
-        if let genre = filter.genre { conditions.append("genreKey", ["$eq": .string(genre.lowercased())]) }
-        if let mood = filter.mood { conditions.append("moodKey", ["$eq": .string(mood.lowercased())]) }
+        if let genre = filter.genre { conditions.append("genreKey", ["$eq": .string(genre.searchKey)]) }
+        if let mood = filter.mood { conditions.append("moodKey", ["$eq": .string(mood.searchKey)]) }
         if let key = filter.key { conditions.append("key", ["$eq": .string(key.description)]) }
         if let creator = filter.creator { conditions.append("creatorId", ["$eq": .uuid(creator.rawValue)]) }
         if filter.isFeatured { conditions.append("isFeatured", ["$eq": true]) }
-        if !filter.tags.isEmpty { conditions.append("tags", ["$all": .array(filter.tags.map { .string($0.lowercased()) })]) }
+        if !filter.tags.isEmpty { conditions.append("tags", ["$all": .array(filter.tags.map { .string($0.searchKey) })]) }
         conditions.append(range: "bpm", filter.minimumBPM.map { .double($0) }, filter.maximumBPM.map { .double($0) })
         conditions.append(
             range: "price", filter.minimumPrice.map { .int64($0.minorUnits) }, filter.maximumPrice.map { .int64($0.minorUnits) })

@@ -165,7 +165,7 @@ public struct BeatRoutes: Sendable {
         request.filter.maximumBPM = query.number("bpm[max]", in: 0...1000)
         request.filter.minimumPrice = query.money("price[min]", currency: .usd)
         request.filter.maximumPrice = query.money("price[max]", currency: .usd)
-        request.filter.tags = query.list("tags", most: 10)
+        request.filter.tags = query.list("tags", most: 10, longest: 100)
         if let text = query.text("key", longest: 20) {
             request.filter.key = MusicalKey(text)
             if request.filter.key == nil { query.complain("key", "must be a musical key such as C# minor, Db, Am or 8A") }

@@ -112,9 +112,9 @@ private struct Wire: Decodable {
         guard let creatorID = ExternalID(creator.externalId) else {
             throw LineProblem(reason: "creator.externalId must be source:id, the source of a-z 0-9 . _ -, at most 50 and 255 characters")
         }
-        try Check.text("title", title, 1...255)
-        try Check.text("creator.displayName", creator.displayName, 1...100)
-        if let description { try Check.text("description", description, 0...5000, mayBreak: true) }
+        let title = try LineCheck.name("title", title, longest: 255)
+        let displayName = try LineCheck.name("creator.displayName", creator.displayName, longest: 100)
+        if let description { try LineCheck.text("description", description, 0...5000, mayBreak: true) }
         guard let status = CatalogueLine.Status(rawValue: status ?? "published") else {
             throw LineProblem(reason: "status must be draft, published or archived")
         }
@@ -128,32 +128,28 @@ private struct Wire: Decodable {
                 throw LineProblem(reason: "licenseTypes.\(unknown.prefix(40)) is not a licence; there are basic, premium and exclusive")
             }
         }
-        var document = BeatContentDocument(metadata: try metadata.map { metadata throws(LineProblem) in try Check.metadata(metadata) })
+        var document = BeatContentDocument(metadata: try metadata.map { metadata throws(LineProblem) in try LineCheck.metadata(metadata) })
         if let format, let file {
-            try Check.text("audio.format", format, 1...20)
-            try Check.text("audio.file", file, 1...1024)
+            try LineCheck.text("audio.format", format, 1...20)
+            try LineCheck.text("audio.file", file, 1...1024)
             if file.hasPrefix("/") || file.split(separator: "/").contains("..") {
                 throw LineProblem(reason: "audio.file must lie below the catalogue's folder")
             }
             document.audio = BeatContentDocument.Audio(format: format)
         }
         if let artwork {
-            try Check.artwork(artwork)
+            try LineCheck.artwork(artwork)
             document.artwork = artwork
         }
         if let collaborators {
             guard collaborators.count <= 50 else { throw LineProblem(reason: "collaborators has more than 50 entries") }
-            for credit in collaborators {
-                try Check.text("collaborators.creditedName", credit.creditedName ?? "", 1...255)
-                if let role = credit.role { try Check.text("collaborators.role", role, 1...50) }
-            }
-            document.collaborators = collaborators
+            document.collaborators = try collaborators.map { credit throws(LineProblem) in try LineCheck.credit(credit) }
         }
         return CatalogueLine(
-            externalID: externalID, creator: .init(externalID: creatorID, displayName: creator.displayName), title: title,
+            externalID: externalID, creator: .init(externalID: creatorID, displayName: displayName), title: title,
             description: description, status: status, currency: money, basic: try price("basic", money),
             premium: try price("premium", money), exclusive: try price("exclusive", money),
-            createdAt: try createdAt.map { text throws(LineProblem) in try Check.date("createdAt", text) }, content: document,
+            createdAt: try createdAt.map { text throws(LineProblem) in try LineCheck.date("createdAt", text) }, content: document,
             audioFile: file)
     }
 
@@ -163,75 +159,6 @@ private struct Wire: Decodable {
             throw LineProblem(reason: "licenseTypes.\(license) must be an amount such as \"9.99\", more than nothing")
         }
         return money
-    }
-}
-
-/// What the members of a line may hold.
-private enum Check {
-    static func text(_ name: String, _ text: String, _ length: ClosedRange<Int>, mayBreak: Bool = false) throws(LineProblem) {
-        guard length.contains(text.unicodeScalars.count) else {
-            throw LineProblem(reason: "\(name) must have \(length.lowerBound) to \(length.upperBound) characters")
-        }
-        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control && !(mayBreak && $0 == "\n") }) else {
-            throw LineProblem(reason: "\(name) holds a control character")
-        }
-    }
-
-    static func metadata(_ metadata: BeatContentDocument.Metadata) throws(LineProblem) -> BeatContentDocument.Metadata {
-        var metadata = metadata
-        if let bpm = metadata.bpm, !(20...400).contains(bpm) { throw LineProblem(reason: "metadata.bpm must be from 20 to 400") }
-        if let duration = metadata.duration, !(0...86_400).contains(duration) {
-            throw LineProblem(reason: "metadata.duration must be seconds, at most a day")
-        }
-        if let key = metadata.key {
-            guard let key = MusicalKey(key) else { throw LineProblem(reason: "metadata.key must be a musical key such as C# minor") }
-            metadata.key = key.description
-        }
-        if let genre = metadata.genre { try text("metadata.genre", genre, 1...100) }
-        if let mood = metadata.mood { try text("metadata.mood", mood, 1...100) }
-        if let album = metadata.album { try text("metadata.album", album, 1...255) }
-        if let tags = metadata.tags {
-            guard tags.count <= 50 else { throw LineProblem(reason: "metadata.tags has more than 50 entries") }
-            for tag in tags { try text("metadata.tags", tag, 1...100) }
-        }
-        if let waveform = metadata.waveform, waveform.count > 4096 || !waveform.allSatisfy((0...255).contains) {
-            throw LineProblem(reason: "metadata.waveform must have at most 4096 numbers from 0 to 255")
-        }
-        return metadata
-    }
-
-    static func artwork(_ artwork: BeatContentDocument.Artwork) throws(LineProblem) {
-        for (name, url) in [("artwork.thumbnailUrl", artwork.thumbnailUrl), ("artwork.fullUrl", artwork.fullUrl)] {
-            guard let url else { continue }
-            try text(name, url, 1...2048)
-            guard url.hasPrefix("https://"), URL(string: url)?.host()?.isEmpty == false else {
-                throw LineProblem(reason: "\(name) must be an https: URL")
-            }
-        }
-        if let colors = artwork.colors, colors.count > 16 || !colors.allSatisfy(isColor) {
-            throw LineProblem(reason: "artwork.colors must have at most 16 colors such as #FF6B6B")
-        }
-    }
-
-    private static func isColor(_ text: String) -> Bool {
-        text.utf8.count == 7 && text.hasPrefix("#") && text.dropFirst().allSatisfy { $0.isASCII && $0.isHexDigit }
-    }
-
-    /// `2024-01-31` or a full RFC 3339 time, one that there is; Postgres reads either.
-    static func date(_ name: String, _ text: String) throws(LineProblem) -> String {
-        let pattern = /(\d{4})-(\d\d)-(\d\d)(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d))?/
-        guard let match = text.wholeMatch(of: pattern.asciiOnlyDigits()), let year = Int(match.1), let month = Int(match.2),
-            let day = Int(match.3), year > 0, (1...12).contains(month), (1...days(in: month, of: year)).contains(day)
-        else { throw LineProblem(reason: "\(name) must be a date such as 2024-01-31 or 2024-01-31T12:00:00Z") }
-        return text
-    }
-
-    private static func days(in month: Int, of year: Int) -> Int {
-        switch month {
-        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
-        case 4, 6, 9, 11: 30
-        default: 31
-        }
     }
 }
 

@@ -26,8 +26,10 @@ extension Commands {
 
     /// Makes a service key without an account and answers its secret. `scopes` are by name; `days` until it expires, nil for never.
     public static func createServiceKey(_ settings: Settings, name: String, scopes: [String], days: Int?) async throws -> String {
-        guard ServiceKeyOrder.nameLength.contains(name.unicodeScalars.count) else {
-            throw CommandFailure(description: "a name has 1 to 100 characters")
+        let name = name.composed.trimmed
+        if let flaw = name.flaw() { throw CommandFailure(description: "a name \(flaw)") }
+        guard name.unicodeScalars.count <= ServiceKeyOrder.longestName else {
+            throw CommandFailure(description: "a name has 1 to \(ServiceKeyOrder.longestName) characters")
         }
         let known = scopes.compactMap(Scope.init(rawValue:))
         guard !known.isEmpty, known.count == scopes.count else {

@@ -18,12 +18,34 @@ extension BodyInput {
         return read(&self).map { .set($0) } ?? .keep
     }
 
-    /// A text that is more than white space, without the white space around it.
+    /// A text for people to read, in Unicode's composed form and without the white space around it; nil when absent or complained about.
     public mutating func visibleText(_ name: String, longest: Int, lines: Bool = false) -> String? {
-        guard let text = text(name, 1...longest, lines: lines) else { return nil }
-        let trimmed = text.trimmed
-        if trimmed.isEmpty { complain(name, "must not be blank") }
-        return trimmed.isEmpty ? nil : trimmed
+        text(name, 1...longest, lines: lines).flatMap { visible($0, name, longest, lines: lines) }
+    }
+
+    /// As `visibleText`, and complained about when absent; then it is empty.
+    public mutating func requiredVisibleText(_ name: String, longest: Int) -> String {
+        if !has(name) { complain(name, "is missing") }
+        return visibleText(name, longest: longest) ?? ""
+    }
+
+    /// A list of so many texts for people to read, each as `visibleText` has it; nil when absent or complained about.
+    public mutating func visibleTexts(_ name: String, count: ClosedRange<Int>, longest: Int) -> [String]? {
+        guard let texts = texts(name, count: count, characters: 1...longest) else { return nil }
+        var visible: [String] = []
+        for (index, text) in texts.enumerated() {
+            guard let text = self.visible(text, "\(name)[\(index)]", longest, lines: false) else { return nil }
+            visible.append(text)
+        }
+        return visible
+    }
+
+    private mutating func visible(_ text: String, _ name: String, _ longest: Int, lines: Bool) -> String? {
+        let text = text.composed.trimmed
+        // A few characters are longer in the composed form.
+        let complaint = text.flaw(lines: lines) ?? Self.complaint(text, 1...longest, lines: lines)
+        if let complaint { complain(name, complaint) }
+        return complaint == nil ? text : nil
     }
 
     /// The address of a page or picture that any browser may be sent to.
@@ -87,11 +109,4 @@ extension BodyInput {
 
 extension Double {
     fileprivate var formatted: String { self == rounded() ? String(Int(self)) : String(self) }
-}
-
-extension String {
-    /// Without the white space around it.
-    public var trimmed: String {
-        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
-    }
 }

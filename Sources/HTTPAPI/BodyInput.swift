@@ -52,9 +52,11 @@ public struct BodyInput: Sendable {
 
     // MARK: Complaints
 
-    /// Adds a complaint about the member `name`; `check` throws all of them together.
+    /// Adds a complaint about the member `name`; `check` throws all of them together. Of one member the first complaint counts: others
+    /// would only follow from it.
     public mutating func complain(_ name: String, _ detail: String) {
-        if problems.count < Self.mostComplaints { problems.append(.init(prefix + name, detail)) }
+        let name = prefix + name
+        if problems.count < Self.mostComplaints, !problems.contains(where: { $0.name == name }) { problems.append(.init(name, detail)) }
     }
 
     /// Throws `invalid` when any member so far was found wrong.
@@ -96,7 +98,7 @@ public struct BodyInput: Sendable {
         return text(name, length, lines: lines) ?? ""
     }
 
-    private static func complaint(_ text: String, _ length: ClosedRange<Int>, lines: Bool) -> String? {
+    static func complaint(_ text: String, _ length: ClosedRange<Int>, lines: Bool) -> String? {
         if !length.contains(text.unicodeScalars.count) {
             return length.lowerBound == length.upperBound
                 ? "must have \(length.lowerBound) characters" : "must have \(length.lowerBound) to \(length.upperBound) characters"

@@ -49,18 +49,12 @@ public struct QueryParameters: Sendable {
     /// A text that is present and not blank; nil when absent.
     public mutating func text(_ name: String, longest: Int = 100) -> String? {
         guard let value = values[name] else { return nil }
-        let trimmed = Self.trim(value[...])
+        let trimmed = value.trimmed
         guard !trimmed.isEmpty, value.unicodeScalars.count <= longest else {
             complain(name, "must have 1 to \(longest) characters")
             return nil
         }
-        return String(trimmed)
-    }
-
-    private static func trim(_ text: Substring) -> Substring {
-        var rest = text.drop(while: \.isWhitespace)
-        while rest.last?.isWhitespace == true { rest.removeLast() }
-        return rest
+        return trimmed
     }
 
     /// A decimal number within `range`; nil when absent.
@@ -107,10 +101,10 @@ public struct QueryParameters: Sendable {
     }
 
     /// A list of texts separated by commas; empty when absent.
-    public mutating func list(_ name: String, most: Int, longest: Int = 50) -> [String] {
+    public mutating func list(_ name: String, most: Int, longest: Int) -> [String] {
         guard let value = values[name] else { return [] }
         let items = value.split(separator: ",", omittingEmptySubsequences: false).map { item in
-            String(Self.trim(item))
+            String(item).trimmed
         }
         guard items.count <= most, items.allSatisfy({ !$0.isEmpty && $0.unicodeScalars.count <= longest }) else {
             complain(name, "must be 1 to \(most) texts of 1 to \(longest) characters, separated by commas")

@@ -30,7 +30,8 @@ public struct AccountAdminRoutes: Sendable {
         var query = try call.query(allowed: ["page", "limit", "cursor", "status", "role", "search"])
         let page = query.page()
         let filter = AccountFilter(
-            status: query.choice("status", AccountStatus.self), role: query.choice("role", Role.self), search: query.text("search"))
+            status: query.choice("status", AccountStatus.self), role: query.choice("role", Role.self),
+            search: query.text("search")?.composed)
         try query.check()
         call.clock.mark(.parse)
         let list = try await service.list(filter, page, as: call.account())
@@ -41,8 +42,7 @@ public struct AccountAdminRoutes: Sendable {
     private func suspend(_ call: inout Call) async throws(Problem) -> Reply {
         _ = try call.query(allowed: [])
         var input = try call.input(allowed: ["reason"])
-        let reason = input.requiredText("reason", 1...500).trimmed
-        if input.has("reason"), reason.isEmpty { input.complain("reason", "must not be blank") }
+        let reason = input.requiredVisibleText("reason", longest: 500)
         try input.check()
         return .entry(
             try await service.suspend(

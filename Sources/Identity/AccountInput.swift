@@ -82,7 +82,7 @@ extension BodyInput {
         for name in ProfileMembers.tastes where has(name) {
             if isNull(name) {
                 patch.clear(name)
-            } else if let values = texts(name, count: 0...50, characters: 1...50) {
+            } else if let values = visibleTexts(name, count: 0...50, longest: 50) {
                 patch.set(name, values)
             }
         }

@@ -46,13 +46,13 @@ struct ServiceKey: Sendable, Equatable {
 /// What a key is to be.
 public struct ServiceKeyOrder: Sendable {
     /// Characters of a name.
-    public static let nameLength = 1...100
+    public static let longestName = 100
 
     let name: String
     let scopes: Set<Scope>
     let expiresAt: Timestamp?
 
-    /// `name` has 1 to 100 characters; there is at least one scope.
+    /// `name` has 1 to `longestName` characters, and something to see; there is at least one scope.
     public init(name: String, scopes: Set<Scope>, expiresAt: Timestamp?) {
         self.name = name
         self.scopes = scopes

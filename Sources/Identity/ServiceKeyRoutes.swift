@@ -48,7 +48,7 @@ public struct ServiceKeyRoutes: Sendable {
     }
 
     private static func order(_ input: inout BodyInput) -> ServiceKeyOrder {
-        let name = input.requiredText("name", ServiceKeyOrder.nameLength)
+        let name = input.requiredVisibleText("name", longest: ServiceKeyOrder.longestName)
         if !input.has("scopes") { input.complain("scopes", "is missing") }
         var scopes: Set<Scope> = []
         for text in input.texts("scopes", count: 1...Scope.allCases.count, characters: 1...100) ?? [] {

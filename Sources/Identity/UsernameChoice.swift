@@ -32,11 +32,14 @@ enum UsernameChoice {
         return Username.complaint(name) == nil ? name : nil
     }
 
-    /// As `users_display_name_length` wants one.
+    /// As `users_display_name_length` wants one, and without what no name may hold; nil where nothing is left to see.
     static func displayName(_ text: String?) -> String? {
         guard let text else { return nil }
-        let kept = String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.properties.generalCategory != .control }))
-        let name = String(kept.trimmingCharacters(in: .whitespaces).unicodeScalars.prefix(100))
-        return name.isEmpty ? nil : name
+        let kept = text.unicodeScalars.filter { scalar in
+            let properties = scalar.properties
+            return properties.generalCategory != .control && !properties.isBidiControl && !properties.isNoncharacterCodePoint
+        }
+        let name = String(String(String.UnicodeScalarView(kept)).composed.trimmed.unicodeScalars.prefix(100)).trimmed
+        return name.flaw() == nil ? name : nil
     }
 }

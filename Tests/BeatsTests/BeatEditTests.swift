@@ -42,11 +42,34 @@ import Testing
             ),
             (#"{"title":"T","currency":"JPY","licenseTypes":{"basic":10.5}}"#, ["licenseTypes.basic"]),
             (#"{"title":"T","currency":"XXX"}"#, ["currency"]),
+            (
+                #"{"title":"\u200b","metadata":{"genre":"\u3164","mood":"a\u202eb","album":"\uffff"}}"#,
+                ["metadata.album", "metadata.genre", "metadata.mood", "title"]
+            ),
+            (#"{"title":"T","metadata":{"tags":["a","b,c"]}}"#, ["metadata.tags[1]"]),
+            (#"{"title":"T","metadata":{"tags":[" "]}}"#, ["metadata.tags[0]"]),
+            (#"{"title":"T","metadata":{"tags":["caf\u00e9","CAFE\u0301"]}}"#, ["metadata.tags"]),
+            (
+                #"{"title":"T","collaborators":[{"creditedName":"\u200b","userId":"x"}]}"#,
+                ["collaborators[0].creditedName", "collaborators[0].userId"]
+            ),
             (#"{"title":"T","artwork":{"fullUrl":"javascript:alert(1)","colors":["blueish"]}}"#, ["artwork.colors", "artwork.fullUrl"]),
             (#"{"title":"T","collaborators":[{"userId":"x"}]}"#, ["collaborators[0].creditedName", "collaborators[0].userId"]),
         ])
     func wrong(json: String, fields: [String]) {
         #expect(Self.complaints(json) == fields)
+    }
+
+    @Test("Names are kept in one spelling of their letters, without the white space around them")
+    func spelling() throws {
+        let draft = try Self.edit(
+            #"{"title":" Cafe\u0301 ","metadata":{"genre":"Cafe\u0301","mood":" U\u0308ni","tags":[" lead ","De\u0301ja\u0300"]}}"#
+        ).applied(to: BeatDraft())
+        let kept =
+            [draft.title] + [draft.content.metadata?.genre, draft.content.metadata?.mood].compactMap { $0 }
+            + (draft.content.metadata?.tags ?? [])
+        // Swift holds all spellings for equal.
+        #expect(kept.map { Array($0.utf8) } == ["Caf\u{E9}", "Caf\u{E9}", "\u{DC}ni", "lead", "D\u{E9}j\u{E0}"].map { Array($0.utf8) })
     }
 
     @Test("What is not a creator's to write is refused, not ignored", arguments: ["version", "creatorId", "isFeatured", "stats", "status"])

@@ -54,6 +54,14 @@ import Testing
         #expect(plan.total == ["genreKey": ["$eq": "$ne"], "moodKey": ["$eq": "{\"$gt\":\"\"}"], "tags": ["$all": ["$where"]]])
     }
 
+    @Test func aFilterFindsWhatIsWrittenInAnySpelling() throws {
+        let plan = try plan { request in
+            (request.filter.genre, request.filter.mood, request.filter.tags) = ("CAFE\u{301}", "ΣΊΣΥΦΟΣ", ["STRASSE"])
+        }
+        let expected: BSONDocument = ["genreKey": ["$eq": "caf\u{E9}"], "moodKey": ["$eq": "σίσυφοσ"], "tags": ["$all": ["strasse"]]]
+        #expect(plan.total == expected)
+    }
+
     @Test func aListWithoutFilterLeavesOutTombstonesAndNothingElse() throws {
         #expect(try plan { _ in }.total == ["createdAt": ["$gte": .date(milliseconds: .min)]])
     }

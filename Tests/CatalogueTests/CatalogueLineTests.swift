@@ -94,6 +94,14 @@ import Testing
         #expect(ExternalID("s:" + String(repeating: "e\u{301}", count: 128)) == nil)
     }
 
+    @Test func namesAreKeptInOneSpellingWithoutTheWhiteSpaceAroundThem() throws {
+        let line = try Self.line(
+            #"{"externalId":"s:1","creator":{"externalId":"s:c","displayName":" Ce\u0301line "},"title":" E\u0301te\u0301","#
+                + #""metadata":{"genre":"Cafe\u0301","tags":[" a\u0308 "]}}"#)
+        let kept = [line.creator.displayName, line.title, line.content.metadata?.genre ?? ""] + (line.content.metadata?.tags ?? [])
+        #expect(kept.map { Array($0.utf8) } == ["C\u{E9}line", "\u{C9}t\u{E9}", "Caf\u{E9}", "\u{E4}"].map { Array($0.utf8) })
+    }
+
     // MARK: What is refused, and why
 
     @Test(arguments: [
@@ -135,6 +143,11 @@ import Testing
         (#""metadata":{"genre":""}"#, "metadata.genre must have 1 to 100 characters"),
         (#""metadata":{"tags":["ok","a\tb"]}"#, "metadata.tags holds a control character"),
         (#""metadata":{"tags":"summer"}"#, "metadata.tags has the wrong type"),
+        (#""metadata":{"tags":["a","b,c"]}"#, "metadata.tags must hold no comma"),
+        (#""metadata":{"tags":[" "]}"#, "metadata.tags must not be blank"),
+        (#""metadata":{"genre":"\u200b"}"#, "metadata.genre must not be blank"),
+        (#""metadata":{"mood":"a\u202eb"}"#, "metadata.mood must hold no control of the direction of writing"),
+        (#""collaborators":[{"creditedName":"\uffff"}]"#, "collaborators.creditedName must hold no code that stands for no character"),
         (#""metadata":{"waveform":[256]}"#, "metadata.waveform must have at most 4096 numbers from 0 to 255"),
         (#""metadata":{"waveform":[-1]}"#, "metadata.waveform must have at most 4096 numbers from 0 to 255"),
         (#""metadata":[]"#, "metadata has the wrong type"),

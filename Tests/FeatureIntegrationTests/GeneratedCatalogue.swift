@@ -43,10 +43,10 @@ struct GeneratedCatalogue {
         var isPublished: Bool { status != "draft" && status != "archived" }
     }
 
-    static let genres = ["House", "Hip Hop", "hip hop", "Straße", "R&B", "Drum & Bass"]
-    static let moods = ["Dark", "Chill", "CHILL"]
+    static let genres = ["House", "Hip Hop", "hip hop", "Straße", "R&B", "Drum & Bass", "Caf\u{E9}", "CAFE\u{301}"]
+    static let moods = ["Dark", "Chill", "CHILL", "Σίσυφος", "ΣΊΣΥΦΟΣ"]
     static let keys = ["C# minor", "Db", "8A", "A minor", "F#m"]
-    static let tags = ["Summer", "summer", "lo-fi", "night drive", "größer"]
+    static let tags = ["Summer", "summer", "lo-fi", "night drive", "größer", "GRO\u{308}SSER"]
     static let words = ["purple", "rain", "brain", "Straße", "größer", "don't", "C#", "808", "Été", "音楽", "Night", "drive", "Iıİ"]
 
     private(set) var lines: [Line]

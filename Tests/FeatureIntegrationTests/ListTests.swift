@@ -31,12 +31,12 @@ private typealias SortOrder = Beats.SortOrder
             }
             let metadata = line.metadata
             return ListedBeat(
-                id: try #require(ids[name]), titleKey: Array(line.title.lowercased().utf8),
+                id: try #require(ids[name]), titleKey: Array(ListedBeat.key(line.title).utf8),
                 createdAt: try milliseconds(line.createdAt), price: prices?.min(),
-                popularity: Double(Int.random(in: 0...5, using: &random)) / 4, genre: metadata?.genre?.lowercased(),
-                mood: metadata?.mood?.lowercased(),
+                popularity: Double(Int.random(in: 0...5, using: &random)) / 4, genre: (metadata?.genre).map(ListedBeat.key),
+                mood: (metadata?.mood).map(ListedBeat.key),
                 key: metadata?.key.flatMap { MusicalKey($0) }?.description, bpm: metadata?.bpm,
-                tags: Set((metadata?.tags ?? []).map { $0.lowercased() }),
+                tags: Set((metadata?.tags ?? []).map(ListedBeat.key)),
                 creator: try #require(creatorIDs[String(line.creator.externalId.dropFirst("test:".count))]),
                 isFeatured: featured.contains(name),
                 words: ListedBeat.words([line.title, line.creator.displayName, metadata?.genre ?? ""] + (metadata?.tags ?? [])))

@@ -89,6 +89,34 @@ import Testing
         #expect(throws: Problem.self) { try input.check() }
     }
 
+    @Test func ofOneMemberTheFirstComplaintCountsAndNoOtherIsMade() {
+        let long = String(repeating: "x", count: 501)
+        #expect(complaints(#"{"a":"\#(long)"}"#) { _ = $0.requiredVisibleText("a", longest: 500) } == ["a must have 1 to 500 characters"])
+        #expect(complaints("{}") { _ = $0.requiredVisibleText("a", longest: 500) } == ["a is missing"])
+        #expect(complaints(#"{"a":" "}"#) { _ = $0.requiredVisibleText("a", longest: 500) } == ["a must not be blank"])
+        let twice = complaints(#"{"part":{"c":1}}"#) { input in
+            guard var part = input.object("part", allowed: ["c"]) else { return }
+            if part.text("c", 1...2) == nil { part.complain("c", "must be of a kind") }
+            input.absorb(part)
+        }
+        #expect(twice == ["part.c must be a text"])
+    }
+
+    @Test func aTextForPeopleIsComposedTrimmedAndVisible() throws {
+        var input = try read(#"{"a":" Cafe\u0301\u3000","b":"One\nTwo\u200f"}"#)
+        #expect(input.visibleText("a", longest: 9).map { Array($0.utf8) } == Array("Caf\u{E9}".utf8))
+        #expect(input.visibleText("b", longest: 9, lines: true) == "One\nTwo\u{200F}")
+        try input.check()
+        for blank in [" ", "\\u200b", "\\u3164", "\\ufe0f"] {
+            #expect(complaints(#"{"a":"\#(blank)"}"#) { _ = $0.visibleText("a", longest: 9) } == ["a must not be blank"])
+        }
+        #expect(
+            complaints(#"{"a":["x","y\u202e"]}"#) { _ = $0.visibleTexts("a", count: 1...2, longest: 9) }
+                == ["a[1] must hold no control of the direction of writing"])
+        // Three characters in the composed form.
+        #expect(complaints(#"{"a":"\ufb2c"}"#) { _ = $0.visibleText("a", longest: 2) } == ["a must have 1 to 2 characters"])
+    }
+
     @Test func complaintsAreBoundedInNumber() {
         let body = "{" + (0..<1000).map { "\"x\($0)\":0" }.joined(separator: ",") + "}"
         #expect(complaints(body)?.count == 50)
