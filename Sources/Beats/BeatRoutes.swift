@@ -146,7 +146,7 @@ public struct BeatRoutes: Sendable {
         return .json(json, etag: Self.etag(json), tier: list.tier)
     }
 
-    private static func etag(_ json: [UInt8]) -> String { "\"\(String(Digest(json).value, radix: 36))\"" }
+    private static func etag(_ json: [UInt8]) -> String { "\"\(Digest(json).text)\"" }
 
     // MARK: Parameters
 

@@ -21,6 +21,7 @@ public struct Problem: Error, Sendable, Equatable {
         case bodyTooLarge = "body_too_large"
         case uriTooLong = "uri_too_long"
         case unsupportedMediaType = "unsupported_media_type"
+        case unsupportedTransferCoding = "unsupported_transfer_coding"
         case idempotencyKeyReused = "idempotency_key_reused"
         case rateLimited = "rate_limited"
         case `internal` = "internal"

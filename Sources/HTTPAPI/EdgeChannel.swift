@@ -48,7 +48,7 @@ struct EdgeChannel: ServerChildChannel {
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoder)
             let answers = ImmediateAnswers(edge, connection)
             try pipeline.addHandlers(
-                HTTP1ToHTTPServerCodec(secure: edge.trust.isSecure),
+                OlderVersions(), HTTP1ToHTTPServerCodec(secure: edge.trust.isSecure),
                 ConnectionGuard(input, limits: limits) { answers.lateAnswer() }, answers)
             return Value(
                 stream: try NIOAsyncChannel(

@@ -4,10 +4,18 @@ import NIOCore
 import NIOHTTPTypes
 
 extension HTTPEdge {
-    /// The whole body of a request that has one. Throws `unsupportedMediaType`, `bodyTooLarge`, and `invalidBody` where it is cut off.
+    /// The whole body of a request that has one. Throws `unsupportedTransferCoding`, `unsupportedMediaType`, `bodyTooLarge`, and
+    /// `invalidBody` where it is cut off.
     func readBody(
         _ fields: RequestFields, limit: Int, _ parts: inout RequestParts, _ writer: Writer
     ) async throws(Problem) -> ByteBuffer {
+        // RFC 9112 §6.1. The decoder below undoes `chunked`, and would pass on what another coding has made as if it were the body.
+        guard fields.transferEncoding.map({ $0.lowercased() == "chunked" }) ?? true else {
+            throw Problem(.unsupportedTransferCoding, "A body comes as it is, or in the transfer coding chunked alone.")
+        }
+        guard !Self.isEncoded(fields) else {
+            throw Problem(.unsupportedMediaType, "The body must come as it is: no Content-Encoding is undone.")
+        }
         guard Self.isJSON(fields.contentType) else {
             throw Problem(.unsupportedMediaType, "The body must be application/json in UTF-8, and Content-Type must say so.")
         }
@@ -28,6 +36,11 @@ extension HTTPEdge {
         } catch {
             throw Problem(.invalidBody, "The body is cut off.")
         }
+    }
+
+    /// Whether a body is compressed, or otherwise not what `Content-Type` says before that is undone (RFC 9110 §8.4).
+    static func isEncoded(_ fields: RequestFields) -> Bool {
+        fields.contentEncoding.map { !["", "identity"].contains($0.trimmed.lowercased()) } ?? false
     }
 
     private static func tooLarge(_ limit: Int) -> Problem {

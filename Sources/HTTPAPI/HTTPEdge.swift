@@ -165,6 +165,8 @@ public struct HTTPEdge: Sendable {
         switch problem.code {
         case .methodNotAllowed: reply.extraFields.append((.allow, table.allowed(at: exchange.path)))
         case .unauthenticated: reply.extraFields.append((.wwwAuthenticate, exchange.challenge))
+        // Says that it was the coding, not the type (RFC 9110 §15.5.16).
+        case .unsupportedMediaType where Self.isEncoded(exchange.fields): reply.extraFields.append((.acceptEncoding, "identity"))
         default: break
         }
         return reply

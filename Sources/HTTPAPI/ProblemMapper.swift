@@ -17,6 +17,7 @@ public enum ProblemMapper {
         case .versionConflict: .preconditionFailed
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
+        case .unsupportedTransferCoding: .notImplemented
         case .idempotencyKeyReused: .unprocessableContent
         case .rateLimited: .tooManyRequests
         case .notFound: .notFound
@@ -46,6 +47,7 @@ public enum ProblemMapper {
         case .versionConflict: "Version conflict"
         case .bodyTooLarge: "Body too large"
         case .unsupportedMediaType: "Unsupported media type"
+        case .unsupportedTransferCoding: "Unsupported transfer coding"
         case .idempotencyKeyReused: "Idempotency key reused"
         case .rateLimited: "Rate limited"
         case .notFound: "Not found"

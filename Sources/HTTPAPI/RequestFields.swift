@@ -7,7 +7,8 @@ struct RequestFields {
     var hasHost = false
     var contentLength: String?
     var contentType: String?
-    var hasTransferEncoding = false
+    var contentEncoding: String?
+    var transferEncoding: String?
     var expect: String?
     var connection: String?
     var cacheControl: String?
@@ -28,7 +29,8 @@ struct RequestFields {
             case "host": hasHost = true
             case "content-length": Self.add(field, to: &contentLength)
             case "content-type": Self.add(field, to: &contentType)
-            case "transfer-encoding": hasTransferEncoding = true
+            case "content-encoding": Self.add(field, to: &contentEncoding)
+            case "transfer-encoding": Self.add(field, to: &transferEncoding)
             case "expect": Self.add(field, to: &expect)
             case "connection": Self.add(field, to: &connection)
             case "cache-control": Self.add(field, to: &cacheControl)
@@ -50,9 +52,16 @@ struct RequestFields {
         value = value.map { $0 + separator + field.value } ?? field.value
     }
 
-    var hasBody: Bool { hasTransferEncoding || contentLength.map { $0 != "0" } ?? false }
+    var hasBody: Bool { transferEncoding != nil || contentLength.map { $0 != "0" } ?? false }
 
-    var bypassesCache: Bool { cacheControl.map { $0.contains("no-cache") || $0.contains("no-store") } ?? false }
+    /// `Cache-Control` is a list of directives in any case, some of them with an argument (RFC 9111 §5.2).
+    var bypassesCache: Bool {
+        guard let cacheControl else { return false }
+        return cacheControl.split(separator: ",").contains { directive in
+            let name = String(directive.prefix { $0 != "=" }).trimmed.lowercased()
+            return name == "no-cache" || name == "no-store"
+        }
+    }
 
     /// What a request to a route of this class counts as: a read that goes past the caches, or may, costs as much as a search.
     func rate(of route: RateClass) -> RateClass { route == .read && (bypassesCache || namesVersion) ? .search : route }

@@ -17,6 +17,22 @@ public struct Digest: Sendable {
         update(text)
     }
 
+    private static let textLength = 13
+
+    /// The fingerprint as entity tags have it: 13 digits of base 36, in lower case.
+    public var text: String {
+        let digits = String(value, radix: 36)
+        return String(repeating: "0", count: Self.textLength - digits.utf8.count) + digits
+    }
+
+    /// Whether this can be some fingerprint's `text`.
+    public static func isText(_ text: some StringProtocol) -> Bool {
+        text.utf8.count == textLength && UInt64(text, radix: 36) != nil
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+            }
+    }
+
     /// Takes in a text's UTF-8. Two updates are not one of both: each is told apart by its length.
     public mutating func update(_ text: String) {
         var text = text

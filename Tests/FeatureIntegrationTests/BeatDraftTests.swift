@@ -156,7 +156,7 @@ struct BeatDraftTests {
         try await Scene.use { scene in
             try await scene.delivering {
                 let (id, _) = try await scene.make()
-                let first = IfMatch("\"1-abc\"")
+                let first = IfMatch("\"1-1q25rmml2qqm0\"")
                 try await scene.edit(id, ifVersion: first) { $0.title = .set("One") }
                 let code = try await Self.problem { try await scene.edit(id, ifVersion: first) { $0.title = .set("Two") } }
                 #expect(code == .versionConflict)

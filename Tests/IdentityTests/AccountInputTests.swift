@@ -79,8 +79,10 @@ import Testing
 
     @Test(
         arguments: [
-            ("\"7\"", 7 as Int64, true), ("\"7-abc\"", 7, true), ("\"6\", \"7\"", 7, true), ("*", 7, true), ("\"6\"", 7, false),
-            ("W/\"7\"", 7, false), ("7", 7, false), ("\"\"", 7, false),
+            ("\"7\"", 7 as Int64, true), ("\"7-1q25rmml2qqm0\"", 7, true), ("\"6\", \"7\"", 7, true), ("*", 7, true), ("\"6\"", 7, false),
+            ("W/\"7\"", 7, false), ("7", 7, false), ("\"\"", 7, false), ("\"7-bogus\"", 7, false),
+            ("\"+7\"", 7, false), ("\"07\"", 7, false), ("\"7-\"", 7, false), ("\"7-1Q25RMML2QQM0\"", 7, false),
+            ("\"7-1q25rmml2qqm0-\"", 7, false), ("\"7-+q25rmml2qqm0\"", 7, false), ("\"7-zzzzzzzzzzzzz\"", 7, false),
         ])
     func aChangeIsForTheVersionsThatItNames(_ field: String, _ version: Int64, _ admits: Bool) {
         #expect(IfMatch(field).admits(version) == admits)

@@ -181,4 +181,16 @@ private indirect enum Tree {
         other.update("bc")
         #expect(one.value != other.value)
     }
+
+    @Test func everyFingerprintHasATextOfThirteenDigits() {
+        for number in 0..<1000 {
+            let text = Digest("\(number)").text
+            #expect(text.utf8.count == 13 && UInt64(text, radix: 36) == Digest("\(number)").value && Digest.isText(text))
+        }
+    }
+
+    @Test(arguments: ["", "bogus", "1q25rmml2qqm", "1q25rmml2qqm00", "1Q25RMML2QQM0", "+q25rmml2qqm0", "-q25rmml2qqm0", "zzzzzzzzzzzzz"])
+    func whatNoFingerprintIsWrittenLikeIsNone(_ text: String) {
+        #expect(!Digest.isText(text))
+    }
 }

@@ -15,9 +15,8 @@ public struct CachedBody: Sendable {
 
     public init(version: Int64, json: [UInt8], isComplete: Bool = true, changedAt: Timestamp? = nil) {
         let bytes = ByteBuffer(bytes: json)
-        let digest = Digest(json).value
         self.init(
-            version: version, etag: "\"\(version)-\(String(digest, radix: 36))\"", bytes: bytes, isComplete: isComplete,
+            version: version, etag: "\"\(version)-\(Digest(json).text)\"", bytes: bytes, isComplete: isComplete,
             changedAt: changedAt)
     }
 
