@@ -138,7 +138,7 @@ let package = Package(
         tests("ObservabilityTests", ["Contract", "Observability", logging]),
         tests("IdentityTests", ["Contract", "HTTPAPI", "Identity", "Mail", nioCore]),
         tests("CredentialsTests", ["Contract", "Credentials", crypto]),
-        tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "Mail", "RateLimits", logging]),
+        tests("GatewayTests", ["Contract", "Gateway", "HTTPAPI", "Mail", "RateLimits", logging, nioCore]),
         tests("HTTPAPITests", ["Contract", "HTTPAPI", "TestSupport", httpTypes, logging, nioCore, nioPosix, serviceLifecycle]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("MongoClientTests", ["MongoClient"]),

@@ -4,7 +4,9 @@ public enum CatalogueError: Error, Sendable, CustomStringConvertible {
     /// `number` counts from 1.
     case invalidLine(path: String, number: Int, reason: String)
     /// A store does not answer, or answers with an error.
-    case store(String)
+    case stopped(by: any Error)
+    /// Whatever names could be made of this creator's are taken.
+    case nameless(creator: String)
     /// So many changes are in Postgres and could not be brought to MongoDB.
     case refused(Int64)
 
@@ -15,7 +17,8 @@ public enum CatalogueError: Error, Sendable, CustomStringConvertible {
             "\(path):\(number): \(reason)\nNothing of this line was imported. Correct it, or pass --skip-invalid to go on without such lines."
         case .refused(let count):
             "\(count) changes are in Postgres, but MongoDB refused them. The outbox keeps them as dead letters; its column last_error says why."
-        case .store(let reason): "the import stopped: \(reason)\nRun it again: what is there already is not written twice."
+        case .nameless(let creator): "no username is free for the creator \(creator)"
+        case .stopped(let cause): "the import stopped: \(cause)\nRun it again: what is there already is not written twice."
         }
     }
 }

@@ -47,17 +47,7 @@ public struct CatalogueImport: Sendable {
             await reader.finish()
             relay.stop()
             await delivery.value
-            throw error as? CatalogueError ?? .store(Self.describe(error))
-        }
-    }
-
-    private static func describe(_ error: any Error) -> String {
-        switch error {
-        case let problem as Problem:
-            problem.missing.first.map { "\($0.rawValue) does not answer; `kababeat config` shows where it is looked for" } ?? problem.detail
-        case let error as PostgresError: error.debugDescription
-        case let error as MongoError: error.debugDescription
-        default: String(describing: error)
+            throw error as? CatalogueError ?? .stopped(by: error)
         }
     }
 
@@ -95,7 +85,7 @@ public struct CatalogueImport: Sendable {
         let creators = Dictionary(lines.map { ($0.creator.externalID, $0.creator) }) { first, _ in first }
         let ids = try await store.ensure(Array(creators.values))
         if let nameless = creators.values.first(where: { ids[$0.externalID] == nil }) {
-            throw CatalogueError.store("no username is free for the creator \(nameless.externalID.source):\(nameless.externalID.name)")
+            throw CatalogueError.nameless(creator: "\(nameless.externalID.source):\(nameless.externalID.name)")
         }
         return ids
     }

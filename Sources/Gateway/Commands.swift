@@ -17,7 +17,7 @@ public enum Commands {
         let gateway = try GatewayService(settings: settings)
         let pending = try await gateway.pendingMigrations()
         guard pending.isEmpty else {
-            throw CommandFailure(description: "the databases lack \(pending.joined(separator: ", ")); run `kababeat migrate` first")
+            throw CommandFailure.lacking(pending)
         }
         try await gateway.prepare()
         let group = ServiceGroup(
@@ -31,22 +31,17 @@ public enum Commands {
 
     /// Brings both databases to what `sql/` and `mongo/` say, a line for each step.
     public static func migrate(_ settings: Settings, dryRun: Bool, report: (String) -> Void) async throws {
-        let stores = try Stores(settings, observer: errorLog(), asOwner: true)
-        let migrator = SchemaMigrator(
-            postgres: stores.postgres, mongo: stores.mongo, sqlDirectory: settings.text("sql.directory"),
-            mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"),
-            gatewayPassword: settings.text("postgres.password"))
-        do throws(SchemaError) {
+        try await withStores(settings, asOwner: true) { stores, _ in
+            let migrator = SchemaMigrator(
+                postgres: stores.postgres, mongo: stores.mongo, sqlDirectory: settings.text("sql.directory"),
+                mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"),
+                gatewayPassword: settings.text("postgres.password"))
             let summary = try await migrator.run(dryRun: dryRun) { step in
                 let time = step.duration.map { " (\($0.microseconds / 1000) ms)" } ?? ""
                 report("\(dryRun ? "would apply" : "applied") \(step.kind.rawValue) \(step.name)\(time)")
             }
             if summary.steps.isEmpty { report("up to date: \(summary.unchanged) files") }
-        } catch {
-            await stores.shutdown()
-            throw CommandFailure(description: error.debugDescription)
         }
-        await stores.shutdown()
     }
 
     /// Imports a catalogue. `onProgress` hears lines done and the fraction of the file that is read.
@@ -54,29 +49,23 @@ public enum Commands {
         _ settings: Settings, path: String, onInvalid: (@Sendable (Int, String) -> Void)?,
         onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> String {
-        let observer = errorLog()
-        let stores = try Stores(settings, observer: observer)
-        let postgres = PostgresAccess(stores.postgres, observer: observer)
-        let cache = EntityCache(
-            representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
-        let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer))
-        let relay = OutboxRelay(
-            settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer)
-        let start = ContinuousClock.now
-        do throws(CatalogueError) {
+        try await withStores(settings) { stores, observer in
+            let postgres = PostgresAccess(stores.postgres, observer: observer)
+            let cache = EntityCache(
+                representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
+            let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer))
+            let relay = OutboxRelay(
+                settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer)
+            let start = ContinuousClock.now
             let progress = try await CatalogueImport(postgres: stores.postgres, mongo: stores.mongo, relay: relay).run(
                 path: path, onInvalid: onInvalid
             ) { progress in
                 onProgress(progress.lines, progress.size > 0 ? Double(progress.bytes) / Double(progress.size) : 0)
             }
-            await stores.shutdown()
             let seconds = Double((ContinuousClock.now - start).microseconds) / 1_000_000
             let rate = Int(Double(progress.lines) / max(seconds, 0.001))
             return
                 "imported \(progress.lines) beats in \(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s (\(rate)/s), skipped \(progress.skipped)"
-        } catch {
-            await stores.shutdown()
-            throw CommandFailure(description: error.description)
         }
     }
 
@@ -97,29 +86,22 @@ public enum Commands {
             }
             return time
         }
-        let observer = errorLog()
-        let stores = try Stores(settings, observer: observer)
-        let outcome: Result<AuditVerification, Problem>
-        do throws(Problem) {
+        return try await withStores(settings) { stores, observer in
             let verifier = AuditVerifier(postgres: PostgresAccess(stores.postgres, observer: observer))
-            outcome = .success(
-                try await verifier.run(anchor: anchor, keptFrom: keptFrom) { links, all in
+            return try summary(
+                await verifier.run(anchor: anchor, keptFrom: keptFrom) { links, all in
                     onProgress(Int(links), Double(links) / Double(max(all, 1)))
                 })
-        } catch {
-            outcome = .failure(error)
         }
-        await stores.shutdown()
-        switch outcome {
-        case .failure(let problem): throw CommandFailure(description: problem.detail)
-        case .success(let found):
-            if let fault = found.fault {
-                throw CommandFailure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
-            }
-            let head = found.links == 0 ? "" : "; the last is \(found.links):\(found.head)"
-            let dropped = found.dropped == 0 ? "" : "\(found.dropped) went with their months, "
-            return "\(found.links - found.dropped) entries are as they were sealed, \(dropped)\(found.waiting) are not yet sealed\(head)"
+    }
+
+    private static func summary(_ found: AuditVerification) throws -> String {
+        if let fault = found.fault {
+            throw CommandFailure(description: "the audit log is not as it was sealed: \(fault). \(found.links) links before it hold")
         }
+        let head = found.links == 0 ? "" : "; the last is \(found.links):\(found.head)"
+        let dropped = found.dropped == 0 ? "" : "\(found.dropped) went with their months, "
+        return "\(found.links - found.dropped) entries are as they were sealed, \(dropped)\(found.waiting) are not yet sealed\(head)"
     }
 
     static func errorLog() -> any Observer {

@@ -135,11 +135,7 @@ public struct GatewayService: Service {
     /// What `kababeat migrate` would apply. A store that does not answer is no reason not to start: reads say what is missing.
     func pendingMigrations() async throws -> [String] {
         do throws(SchemaError) {
-            return try await SchemaMigrator(
-                postgres: stores.postgres, mongo: stores.mongo, sqlDirectory: settings.text("sql.directory"),
-                mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"), gatewayPassword: "",
-                timeLimit: .seconds(5)
-            ).pending()
+            return try await stores.pendingMigrations(settings)
         } catch {
             guard error.isUnavailable else { throw CommandFailure(description: error.debugDescription) }
             observer.observe(.lifecycle("a store does not answer, so its schema was not checked: \(error.debugDescription)"))
@@ -148,7 +144,10 @@ public struct GatewayService: Service {
     }
 
     /// Reads what the first request needs. Throws where the secrets in the database are of another `identity.secret`.
-    func prepare() async throws { try await identity.prepare(observer) }
+    func prepare() async throws {
+        if let warning = settings.mailWarning { observer.observe(.lifecycle("warning: \(warning)")) }
+        try await identity.prepare(observer)
+    }
 
     /// Everything that is ever cached.
     static let representations = [BeatService.detail, BeatService.summary, UserService.profile]
@@ -165,7 +164,7 @@ public struct GatewayService: Service {
         let server = try HTTPServer(edge: edge, limits: limits, certificate: settings.certificate()).service(
             host: settings.httpHost, port: settings.httpPort, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger
         ) { address in
-            observer.observe(.lifecycle("listening on \(edge.scheme)://\(address?.description ?? "?")"))
+            observer.observe(.lifecycle("listening on \(Self.url(of: address, scheme: edge.scheme))"))
         }
         let relayTask = Task { await relay.run() }
         let mailTask = Task { await mails.run() }
@@ -207,6 +206,16 @@ public struct GatewayService: Service {
         await elsewhere.shutdown()
         await stores.shutdown()
         observer.observe(.lifecycle("stopped"))
+    }
+
+    /// Where a browser on this machine finds what listens at `address`.
+    static func url(of address: SocketAddress?, scheme: String) -> String {
+        guard let host = address?.ipAddress, let port = address?.port else { return address.map { "\($0)" } ?? "an unknown address" }
+        switch host {
+        case "0.0.0.0": return "\(scheme)://127.0.0.1:\(port), at every address"
+        case "::": return "\(scheme)://[::1]:\(port), at every address"
+        default: return "\(scheme)://\(StoreAddress.text(host, port))"
+        }
     }
 
     /// At a shutdown clients are told to leave before the server closes. Detached, because a group hears of a shutdown around it at once.

@@ -24,6 +24,9 @@ extension Commands {
         }
     }
 
+    /// How long a key made here may be good for.
+    public static let daysOfServiceKey = 1...3650
+
     /// Makes a service key without an account and answers its secret. `scopes` are by name; `days` until it expires, nil for never.
     public static func createServiceKey(_ settings: Settings, name: String, scopes: [String], days: Int?) async throws -> String {
         let name = name.composed.trimmed
@@ -53,18 +56,9 @@ extension Commands {
     private static func withIdentity(
         _ settings: Settings, _ body: (PostgresAccess, any AuditTrail, any Observer) async throws -> String
     ) async throws -> String {
-        let observer = errorLog()
-        let stores = try Stores(settings, observer: observer)
-        let postgres = PostgresAccess(stores.postgres, observer: observer)
-        let outcome: Result<String, any Error>
-        do {
-            outcome = .success(try await body(postgres, AuditStore(postgres: postgres, observer: observer), observer))
-        } catch let problem as Problem {
-            outcome = .failure(CommandFailure(description: problem.detail))
-        } catch {
-            outcome = .failure(error)
+        try await withStores(settings) { stores, observer in
+            let postgres = PostgresAccess(stores.postgres, observer: observer)
+            return try await body(postgres, AuditStore(postgres: postgres, observer: observer), observer)
         }
-        await stores.shutdown()
-        return try outcome.get()
     }
 }

@@ -28,6 +28,15 @@ extension Settings {
         return configuration
     }
 
+    /// What production goes on without, in a sentence; nil where mails are sent.
+    var mailWarning: String? {
+        guard !isDevelopment, text("smtp.host").isEmpty else { return nil }
+        return """
+            there is no smtp.host, and this is production: mails wait in the outbox, and until they are sent nobody can prove a new \
+            address or reset a password
+            """
+    }
+
     /// Who takes mails: the configured server, in development else the log, and otherwise nobody, so that they wait.
     func mailSender(_ logger: Logger) throws -> (any EmailSender)? {
         guard let configuration = try mailServer() else { return isDevelopment ? ConsoleSender(logger) : nil }

@@ -24,12 +24,12 @@ struct OutboxRoutes: Sendable {
             .get("/api/admin/outbox/dead", .role(.admin)) { call throws(Problem) in try await dead(&call) },
             // What was meant by all the first time is not what is meant by it the second.
             .post("/api/admin/outbox/dead/replay", .role(.admin), idempotency: .ignored) { call throws(Problem) in
-                try await change(&call, "dead_letters_replayed") { ids, account throws(Problem) in
+                try await change(&call, OutboxAdministration.replayed) { ids, account throws(Problem) in
                     try await outbox.replay(ids, accounting: account)
                 }
             },
             .post("/api/admin/outbox/dead/purge", .role(.admin), idempotency: .ignored) { call throws(Problem) in
-                try await change(&call, "dead_letters_purged") { ids, account throws(Problem) in
+                try await change(&call, OutboxAdministration.purged) { ids, account throws(Problem) in
                     try await outbox.purge(ids, accounting: account)
                 }
             },
@@ -68,6 +68,10 @@ struct OutboxRoutes: Sendable {
             json.integer(depth.dead)
             if let seconds = depth.oldestSeconds {
                 json.key("oldestSeconds")
+                json.integer(seconds)
+            }
+            if let seconds = depth.oldestDeadSeconds {
+                json.key("oldestDeadSeconds")
                 json.integer(seconds)
             }
         }

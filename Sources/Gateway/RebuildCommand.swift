@@ -9,31 +9,16 @@ extension Commands {
     public static func rebuildSearch(
         _ settings: Settings, onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> String {
-        let copy: CollectionCopy
-        do throws(SchemaError) { copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory")) } catch {
-            throw CommandFailure(description: error.debugDescription)
-        }
-        let observer = errorLog()
-        let stores = try Stores(settings, observer: observer, isPatient: true)
         let start = ContinuousClock.now
-        let outcome: Result<Int64, Problem>
-        do throws(Problem) {
+        let count = try await withStores(settings, isPatient: true) { stores, observer in
+            let copy = try CollectionCopy(of: "search_index", directory: settings.text("mongo.directory"))
             let mongo = MongoAccess(stores.mongo, observer: observer)
             let rebuild = SearchRebuild(
                 postgres: PostgresAccess(stores.postgres, observer: observer), mongo: mongo, observer: observer,
                 make: CopiesUpkeep.makeCollection(copy, mongo))
-            outcome = .success(
-                try await rebuild.run { done, all in onProgress(Int(done), Double(done) / Double(max(all, 1))) })
-        } catch {
-            outcome = .failure(error)
+            return try await rebuild.run { done, all in onProgress(Int(done), Double(done) / Double(max(all, 1))) }
         }
-        await stores.shutdown()
-        switch outcome {
-        case .failure(let problem): throw CommandFailure(description: problem.detail)
-        case .success(let count):
-            let tenths = (ContinuousClock.now - start).microseconds / 100_000
-            return "built the search index anew of \(count) beats in \(tenths / 10).\(tenths % 10) s"
-        }
+        let tenths = (ContinuousClock.now - start).microseconds / 100_000
+        return "built the search index anew of \(count) beats in \(tenths / 10).\(tenths % 10) s"
     }
-
 }

@@ -123,6 +123,7 @@ public struct Settings: Sendable {
         }
         _ = try limitRules()
         _ = try mailServer()
+        try checkSite()
         guard Logger.Level(rawValue: text("log.level")) != nil else {
             throw .malformed(
                 name: Self.variable("log.level"), expected: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")

@@ -54,7 +54,9 @@ public struct Setting: Sendable {
         Setting(
             "identity.secret", "", secret: true,
             "What stored secrets are sealed with: 32 bytes or more, the same for all instances. Without the old one they are lost."),
-        Setting("site.url", "http://127.0.0.1:8080", "Where the web client is: links in mails lead to its pages."),
+        Setting(
+            "site.url", "http://127.0.0.1:8080",
+            "Where the web client is: links in mails lead to its pages. http or https; with mails in production not loopback."),
         Setting(
             "identity.issuers.file", "", "JSON file of trusted issuers and OpenID providers (docs/identity.md); empty for none."),
         Setting("api.url", "", "Where browsers find this gateway, for providers to send them back to; empty for site.url."),

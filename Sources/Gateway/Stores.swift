@@ -4,6 +4,7 @@ import Observability
 import PostgresClient
 import Reactor
 import RedisClient
+import Schema
 
 /// The clients of the three stores, with what they report turned into observations.
 struct Stores: Sendable {
@@ -12,15 +13,21 @@ struct Stores: Sendable {
     let mongo: MongoClient
     let redis: RedisClient?
 
-    /// Throws where MongoDB's connection string makes no sense. No store needs to be up yet. With `isPatient`, MongoDB may take as long
-    /// as what is asked of it does: making indexes, copying collections.
-    init(_ settings: Settings, observer: any Observer, asOwner: Bool = false, isPatient: Bool = false) throws(MongoError) {
+    /// Throws where MongoDB's connection string makes no sense, without a word of it: it may hold a password. No store needs to be up yet.
+    /// With `isPatient`, MongoDB may take as long as what is asked of it does: making indexes, copying collections.
+    init(_ settings: Settings, observer: any Observer, asOwner: Bool = false, isPatient: Bool = false) throws(SettingsError) {
         reactor = Reactor(name: "stores")
         postgres = PostgresClient(settings.postgres(asOwner: asOwner), reactor: reactor) { event in
             if let note = Self.note(event) { observer.observe(.storeNote(.postgres, note)) }
         }
-        mongo = try MongoClient(settings.mongo(asOwner: asOwner || isPatient)) { event in
-            if case .log(.error, _, let message) = event { observer.observe(.storeNote(.mongo, message)) }
+        do throws(MongoError) {
+            mongo = try MongoClient(settings.mongo(asOwner: asOwner || isPatient)) { event in
+                if case .log(.error, _, let message) = event { observer.observe(.storeNote(.mongo, message)) }
+            }
+        } catch {
+            throw .malformed(
+                name: Settings.variable("mongo.uri"),
+                expected: "a connection string that the driver can use: mongodb://user:password@host:port/?replicaSet=name")
         }
         let reactor = reactor
         redis = settings.redis().map { configuration in
@@ -38,20 +45,41 @@ struct Stores: Sendable {
     }
 
     /// Whether a store answers. A Redis that is switched off does not.
-    func isUp(_ store: StoreName, within patience: Duration) async -> Bool {
+    func isUp(_ store: StoreName, within patience: Duration) async -> Bool { await silence(of: store, within: patience) == nil }
+
+    /// Why a store does not answer, in the words of its client, on one line; nil where it does. For whoever runs the gateway.
+    func silence(of store: StoreName, within patience: Duration) async -> String? {
         let deadline = ContinuousClock.now + patience
         do {
             switch store {
             case .postgres: try await postgres.ping(deadline: deadline)
             case .mongo: try await mongo.ping(deadline: deadline)
             case .redis:
-                guard let redis else { return false }
+                guard let redis else { return "it is switched off" }
                 try await redis.ping(deadline: deadline)
             }
-            return true
+            return nil
+        } catch let error as PostgresError {
+            return Self.firstLine(error.debugDescription, past: "\(error.description): ")
+        } catch let error as MongoError {
+            return Self.firstLine(error.debugDescription, past: "\(error.code): ")
         } catch {
-            return false
+            return Self.firstLine(String(reflecting: error), past: "")
         }
+    }
+
+    private static func firstLine(_ text: String, past opening: String) -> String {
+        let text = text.hasPrefix(opening) ? text.dropFirst(opening.count) : text[...]
+        return String(text.prefix { !$0.isNewline })
+    }
+
+    /// What `kababeat migrate` would apply.
+    func pendingMigrations(_ settings: Settings) async throws(SchemaError) -> [String] {
+        try await SchemaMigrator(
+            postgres: postgres, mongo: mongo, sqlDirectory: settings.text("sql.directory"),
+            mongoDirectory: settings.text("mongo.directory"), gatewayRole: settings.text("postgres.user"), gatewayPassword: "",
+            timeLimit: .seconds(5)
+        ).pending()
     }
 
     /// How pools and queues stand.

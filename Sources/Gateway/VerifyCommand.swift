@@ -44,20 +44,20 @@ extension Commands {
         }
     }
 
+    /// How far back a comparison may look: ten years, as long as there is anything to look at.
+    public static let hoursCompared = 1...87_600
+
     /// Compares copies with what they are made of: of all beats, or of those that were changed in the last `hours`; and samples of the
     /// cache. With `repair`, has what is wrong written anew through the outbox, and delivers it.
     public static func verify(
         _ settings: Settings, hours: Int?, repair: Bool, onProgress: @escaping @Sendable (Int, Double) -> Void
     ) async throws -> Verification {
         let since = hours.map { Timestamp(microseconds: Timestamp.now.microseconds - Int64($0) * 3_600_000_000) }
-        let observer = errorLog()
-        let stores = try Stores(settings, observer: observer)
-        let postgres = PostgresAccess(stores.postgres, observer: observer)
-        let mongo = MongoAccess(stores.mongo, observer: observer)
-        let verifier = BeatVerifier(postgres: postgres, mongo: mongo, sampler: CopiesUpkeep.sampler(stores, postgres))
-        let outcome: Result<Verification, Problem>
-        do throws(Problem) {
-            outcome = .success(try await compare(verifier, since, repair, onProgress))
+        return try await withStores(settings) { stores, observer in
+            let postgres = PostgresAccess(stores.postgres, observer: observer)
+            let mongo = MongoAccess(stores.mongo, observer: observer)
+            let verifier = BeatVerifier(postgres: postgres, mongo: mongo, sampler: CopiesUpkeep.sampler(stores, postgres))
+            let found = try await compare(verifier, since, repair, onProgress)
             if repair {
                 let cache = EntityCache(
                     representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
@@ -66,12 +66,8 @@ extension Commands {
                     settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer
                 ).drain(within: .seconds(60))
             }
-        } catch {
-            await stores.shutdown()
-            throw CommandFailure(description: error.detail)
+            return found
         }
-        await stores.shutdown()
-        return try outcome.get()
     }
 
     private static func compare(

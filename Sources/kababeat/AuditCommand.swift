@@ -11,7 +11,7 @@ struct AuditVerifyCommand: AsyncParsableCommand {
         commandName: "verify", abstract: "Prove that no entry of the audit log was changed, moved or taken out.",
         discussion: """
             Walks the log's hash chain from its first link and names the first entry that is missing, altered or out of its place; exits \
-            with 1 where there is one. The last link, which is printed, is worth keeping elsewhere: given back with --after, it \
+            with 1 where there is one, and with 69 where it could not look. The last link, which is printed, is worth keeping elsewhere: given back with --after, it \
             proves that nothing was cut off the end since.
             """)
 

@@ -16,7 +16,9 @@ final class ProgressDisplay: Sendable {
     /// `unit` is what is counted, in the plural.
     init(unit: String) { self.unit = unit }
 
+    /// `fraction` may be above 1 where there was more to do than was known.
     func update(count: Int, fraction: Double) {
+        let fraction = min(max(fraction, 0), 1)
         state.withLock { state in
             guard ContinuousClock.now - state.shown > (isTerminal ? .milliseconds(100) : .seconds(2)) else { return }
             state.shown = .now

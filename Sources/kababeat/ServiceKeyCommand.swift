@@ -16,7 +16,10 @@ struct ServiceKeyCommand: AsyncParsableCommand {
         @Option(help: "Days until it expires; never, unless given.") var days: Int?
 
         func validate() throws {
-            if let days, !(1...3650).contains(days) { throw ValidationError("--days is a whole number from 1 to 3650") }
+            let range = Commands.daysOfServiceKey
+            guard days.map(range.contains) ?? true else {
+                throw ValidationError("--days is a whole number from \(range.lowerBound) to \(range.upperBound)")
+            }
         }
 
         func run() async throws {

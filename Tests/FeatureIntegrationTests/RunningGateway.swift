@@ -21,16 +21,7 @@ struct RunningGateway: Sendable {
     /// Runs one for `body`. `settings` are by variable, without `KABABEAT_`.
     static func run(_ stack: Stack, _ settings: [String: String] = [:], _ body: (RunningGateway) async throws -> Void) async throws {
         let port = try closedPort()
-        let defaults = [
-            "ENVIRONMENT": "development", "HTTP_PORT": "\(port)", "POSTGRES_HOST": stack.server.host,
-            "POSTGRES_PORT": "\(stack.server.port)", "POSTGRES_DATABASE": stack.name, "POSTGRES_USER": Stack.role,
-            "POSTGRES_PASSWORD": Stack.password, "MONGO_URI": stack.mongoURI, "MONGO_DATABASE": stack.name, "REDIS_ENABLED": "false",
-            "LIMITS_ENABLED": "false", "OPENAPI_FILE": "\(Stack.root)/openapi.yaml", "SQL_DIRECTORY": "\(Stack.root)/sql",
-            "MONGO_DIRECTORY": "\(Stack.root)/mongo", "LOG_LEVEL": "error",
-        ]
-        let environment = Dictionary(
-            uniqueKeysWithValues: defaults.merging(settings) { $1 }.map { ("KABABEAT_\($0.key)", $0.value) })
-        let service = try GatewayService(settings: Settings(environment: environment))
+        let service = try GatewayService(settings: Self.settings(stack, settings.merging(["HTTP_PORT": "\(port)"]) { given, _ in given }))
         try await service.prepare()
         let serving = Task { try await service.run() }
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
@@ -48,6 +39,19 @@ struct RunningGateway: Sendable {
         serving.cancel()
         _ = await serving.result
         try outcome.get()
+    }
+
+    /// What it takes to work on the databases of a test, and `more`, by variable, without `KABABEAT_`.
+    static func settings(_ stack: Stack, _ more: [String: String] = [:]) throws -> Settings {
+        let defaults = [
+            "ENVIRONMENT": "development", "POSTGRES_HOST": stack.server.host,
+            "POSTGRES_PORT": "\(stack.server.port)", "POSTGRES_DATABASE": stack.name, "POSTGRES_USER": Stack.role,
+            "POSTGRES_PASSWORD": Stack.password, "MONGO_URI": stack.mongoURI, "MONGO_DATABASE": stack.name, "REDIS_ENABLED": "false",
+            "LIMITS_ENABLED": "false", "OPENAPI_FILE": "\(Stack.root)/openapi.yaml", "SQL_DIRECTORY": "\(Stack.root)/sql",
+            "MONGO_DIRECTORY": "\(Stack.root)/mongo", "LOG_LEVEL": "error",
+        ]
+        return try Settings(
+            environment: Dictionary(uniqueKeysWithValues: defaults.merging(more) { $1 }.map { ("KABABEAT_\($0.key)", $0.value) }))
     }
 
     struct Answer: Sendable {

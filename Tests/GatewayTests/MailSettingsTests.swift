@@ -8,7 +8,7 @@ import Testing
     private let logger = Logger(label: "test")
     private let complete = [
         "KABABEAT_SMTP_HOST": "mail.example.org", "KABABEAT_MAIL_FROM": "KabaBeat <no-reply@example.org>", "KABABEAT_SMTP_USER": "ana",
-        "KABABEAT_SMTP_PASSWORD": "secret",
+        "KABABEAT_SMTP_PASSWORD": "secret", "KABABEAT_SITE_URL": "https://example.org",
     ]
 
     @Test func withoutAServerMailsAreShownInDevelopmentAndWaitInProduction() throws {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The command line and the process: settings that cannot be used are named, a second gateway says why it does not start, SIGTERM
-# under load breaks no request, and the importer says what it does and why it stops.
+# The command line and the process: arguments and settings that cannot be used are named, a command that finds a store away says which,
+# where and what to do, a second gateway says why it does not start, SIGTERM under load breaks no request, and the importer says what it
+# does and why it stops.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/gateway.sh"
 
@@ -28,7 +29,31 @@ settings_are_checked() {
     printf 'KABABEAT_HTTP_PORT=8081\nKABABEAT_COLOUR=red\n' >"$KABABEAT_TEST_SCRATCH/settings"
     refused 64 'KABABEAT_COLOUR in the settings file is not a setting' "$KABABEAT_BINARY" serve --settings "$KABABEAT_TEST_SCRATCH/settings"
     refused 64 'cannot be read' "$KABABEAT_BINARY" serve --settings /none
+    refused 64 'KABABEAT_SITE_URL must be an address' env KABABEAT_SITE_URL=javascript:x "$KABABEAT_BINARY" serve
+    refused 64 'KABABEAT_SITE_URL must be where others reach' env KABABEAT_ENVIRONMENT=production KABABEAT_PASSWORD_COST=12 \
+        KABABEAT_SMTP_HOST=mail.example.org KABABEAT_MAIL_FROM=a@example.org "$KABABEAT_BINARY" serve
     pass "a setting that cannot be used is named"
+}
+
+arguments_are_checked() {
+    local hours='--since is a whole number of hours from 1 to 87600' choice='name ids, or --all'
+    for count in 99999999999 87601 0 -1 9223372036854775807; do refused 64 "$hours" "$KABABEAT_BINARY" verify --since="$count"; done
+    refused 64 "$choice" "$KABABEAT_BINARY" outbox replay
+    refused 64 "$choice" "$KABABEAT_BINARY" outbox purge 1 --all
+    refused 64 'an id is a whole number from 1 on' "$KABABEAT_BINARY" outbox purge 0
+    refused 64 '--limit is a whole number from 1 to 1000' "$KABABEAT_BINARY" outbox dead --limit 0
+    refused 64 '--days is a whole number from 1 to 3650' "$KABABEAT_BINARY" service-key create --name x --scope audit:read --days 99999999999
+    kababeat --help >"$OUTPUT"
+    for status in 1 64 69 70; do grep -qw "$status" "$OUTPUT" || fail "kababeat --help does not say what $status means"; done
+    pass "an argument that cannot be used is named"
+}
+
+commands_need_migrations() {
+    for command in verify outbox 'admin grant nora@example.com' 'rebuild search' 'audit verify' 'keys rotate'; do
+        # shellcheck disable=SC2086
+        refused 69 '`kababeat migrate`' "$KABABEAT_BINARY" $command
+    done
+    pass "a command on databases that were never migrated says what to do"
 }
 
 config_hides_secrets() {
@@ -70,19 +95,24 @@ import_reports() {
     pass "an import reports progress, and each line that it cannot take"
 }
 
-# dead_import STORE NAME: with the store away, an import ends by itself and says which one it misses and what to do.
-dead_import() {
+# away STORE HOW PLACE COMMAND...: with the store away, an import and these commands end by themselves and say which one they miss and
+# what to do.
+away() {
     "$KABABEAT_TEST_STORE" "$2" "$1"
     # Beats that are there already would need no MongoDB.
     head -n 1500 "$CATALOGUE" | sed "s/\"test:beat:/\"$1:beat:/" >"$KABABEAT_TEST_SCRATCH/more.ndjson"
     local status=0
     bounded 120 "$KABABEAT_BINARY" import "$KABABEAT_TEST_SCRATCH/more.ndjson" >"$OUTPUT" 2>&1 || status=$?
-    ((status == 1)) || fail "an import without $1 ends with $status: $(cat "$OUTPUT")"
-    grep -qi "$3" "$OUTPUT" || fail "an import without $1 does not name it: $(cat "$OUTPUT")"
+    ((status == 69)) || fail "an import without $1 ends with $status: $(cat "$OUTPUT")"
+    grep -qF "$3 does not answer" "$OUTPUT" || fail "an import without $1 does not name it: $(cat "$OUTPUT")"
     grep -q 'Run it again' "$OUTPUT" || fail "an import without $1 does not say what to do: $(cat "$OUTPUT")"
+    for command in "${@:4}"; do
+        # shellcheck disable=SC2086
+        refused 69 "$3 does not answer" "$KABABEAT_BINARY" $command
+    done
     "$KABABEAT_TEST_STORE" "$([[ $2 == freeze ]] && echo thaw || echo start)" "$1"
     kababeat import "$KABABEAT_TEST_SCRATCH/more.ndjson" >"$OUTPUT" 2>&1 || fail "with $1 back the import still fails: $(cat "$OUTPUT")"
-    pass "an import without $1 says so, and goes on with it"
+    pass "commands without $1 say so, and an import goes on with it"
 }
 
 port_is_taken() {
@@ -102,10 +132,13 @@ signal_ends_gently() {
 }
 
 settings_are_checked
+arguments_are_checked
 config_hides_secrets
+commands_need_migrations
 serve_needs_migrations
 import_reports
-dead_import postgres kill postgres
-dead_import mongodb freeze mongo
+away postgres kill "PostgreSQL at $KABABEAT_POSTGRES_HOST:$KABABEAT_POSTGRES_PORT" verify outbox migrate 'admin grant nora@example.com'
+MONGO=${KABABEAT_MONGO_URI#*//}
+away mongodb freeze "MongoDB at ${MONGO%%[/?]*}" verify 'rebuild search'
 port_is_taken
 signal_ends_gently

@@ -12,6 +12,8 @@ public struct OutboxDepth: Sendable, Equatable {
     public let dead: Int64
     /// Seconds since the oldest row that waits was written; nil where none waits.
     public let oldestSeconds: Int64?
+    /// Seconds since the change of the oldest dead letter; nil where there is none.
+    public let oldestDeadSeconds: Int64?
 }
 
 /// A row that was refused so often that nobody tries again.
@@ -40,12 +42,14 @@ public final class OutboxAdministration: Sendable {
     private static let selectDepths = PostgresStatement<OutboxDepth>(
         """
         SELECT aggregate_type, count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead'),
-               extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'pending'))::bigint
+               extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'pending'))::bigint,
+               extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'dead'))::bigint
         FROM outbox GROUP BY aggregate_type ORDER BY aggregate_type
         """
     ) { row throws(PostgresError) in
         OutboxDepth(
-            kind: try row.text(0), pending: try row.int64(1), dead: try row.int64(2), oldestSeconds: try row.int64OrNil(3))
+            kind: try row.text(0), pending: try row.int64(1), dead: try row.int64(2), oldestSeconds: try row.int64OrNil(3),
+            oldestDeadSeconds: try row.int64OrNil(4))
     }
 
     /// Throws `storeUnavailable` or `overloaded`.
@@ -104,6 +108,10 @@ public final class OutboxAdministration: Sendable {
         SELECT count(*) FROM purged
         """
     ) { row throws(PostgresError) in try row.int64(0) }
+
+    /// What the audit log calls it.
+    public static let replayed = "dead_letters_replayed"
+    public static let purged = "dead_letters_purged"
 
     /// Makes the entry of the audit log that accounts for so many dead letters.
     public typealias Accounting = @Sendable (_ count: Int64) -> AuditEvent
