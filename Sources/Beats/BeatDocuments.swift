@@ -102,10 +102,13 @@ enum BeatDocuments {
         return part
     }
 
+    /// What lists are sorted by; as much of it as a cursor holds, whatever its letters became.
+    static func titleKey(_ title: String) -> String { String(String.UnicodeScalarView(title.searchKey.unicodeScalars.prefix(255))) }
+
     private static func index(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
         var document: BSONDocument = [
             "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "title": .string(state.title),
-            "titleKey": .string(state.title.searchKey), "artistName": .string(state.artistName),
+            "titleKey": .string(titleKey(state.title)), "artistName": .string(state.artistName),
             "creatorId": .uuid(state.creator.rawValue),
         ]
         document.append("genre", optional: facts.genre.map { .string($0) })
