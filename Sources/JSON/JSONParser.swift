@@ -1,9 +1,18 @@
+extension JSONValue {
+    /// Reads one JSON text, whole and strictly. Throws where it is none, or where two readers could take it for two things.
+    public init(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONError) {
+        var parser = JSONParser(bytes)
+        self = try parser.parse()
+    }
+
+    public init(_ bytes: [UInt8]) throws(JSONError) {
+        self = try bytes.withUnsafeBufferPointer { bytes throws(JSONError) in try JSONValue(bytes) }
+    }
+}
+
 /// Reads one JSON text (RFC 8259) over bytes that somebody else sent. Strict where readers are known to differ: no member twice, no
 /// byte order mark, no half of a surrogate pair, nothing behind the value. Bounded in depth; whoever calls bounds the bytes.
 struct JSONParser {
-    /// Objects and arrays within each other.
-    static let mostDepth = 16
-
     private let bytes: UnsafeBufferPointer<UInt8>
     private var index = 0
 
@@ -59,7 +68,7 @@ struct JSONParser {
 
     /// Passes the opening bracket; false where the closing one follows, which is passed too.
     private mutating func enter(_ depth: Int, closing: UInt8) throws(JSONError) -> Bool {
-        guard depth <= Self.mostDepth else { throw error(.tooDeep) }
+        guard depth <= JSONValue.mostDepth else { throw error(.tooDeep) }
         index += 1
         skipBlanks()
         guard peek == closing else { return true }
