@@ -155,6 +155,7 @@ private final class PostgresCheck: Sendable {
         let client = client
         let soon = soon
         let task = Task { try await client.execute(PostgresStatement("SELECT pg_sleep(10)"), deadline: soon) }
+        // Each turn at another moment: before it is sent, on its way, or at work.
         try await Task.sleep(for: .milliseconds(turn % 5))
         task.cancel()
         do {
