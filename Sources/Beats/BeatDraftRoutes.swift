@@ -9,11 +9,14 @@ import JSON
 /// | method | path | policy |
 /// | --- | --- | --- |
 /// | POST | /api/beats | role:creator |
-/// | PUT, PATCH | /api/beats/{id} | anyOf(owner, collaborator) |
+/// | PUT, PATCH | /api/beats/{id} | anyOf(allOf(owner, role:creator), collaborator) |
 /// | DELETE | /api/beats/{id} | owner |
 /// | GET | /api/beats/{id}/versions | anyOf(owner, collaborator) |
 /// | GET | /api/users/me/beats | signedIn |
-/// | POST | /api/beats/{id}/publish, unpublish, archive | owner |
+/// | POST | /api/beats/{id}/publish | allOf(owner, role:creator) |
+/// | POST | /api/beats/{id}/unpublish, archive | owner |
+///
+/// An owner from whom an admin took the role of a creator still reads their beats, takes them back and deletes them, and no more.
 public struct BeatDraftRoutes: Sendable {
     private let service: BeatDraftService
 
@@ -21,7 +24,8 @@ public struct BeatDraftRoutes: Sendable {
 
     /// A waveform takes most of it.
     private static let body = Route.BodyRule.json(limit: 128 << 10)
-    private static let editors = Policy.anyOf([.relation(.owner), .relation(.collaborator)])
+    private static let readers = Policy.anyOf([.relation(.owner), .relation(.collaborator)])
+    private static let editors = Policy.anyOf([.owningCreator, .relation(.collaborator)])
 
     public var routes: [Route] {
         [
@@ -29,9 +33,9 @@ public struct BeatDraftRoutes: Sendable {
             .put("/api/beats/{id}", Self.editors, body: Self.body) { call throws(Problem) in try await edit(&call, .whole) },
             .patch("/api/beats/{id}", Self.editors, body: Self.body) { call throws(Problem) in try await edit(&call, .partial) },
             .delete("/api/beats/{id}", .relation(.owner)) { call throws(Problem) in try await delete(&call) },
-            .get("/api/beats/{id}/versions", Self.editors) { call throws(Problem) in try await versions(&call) },
+            .get("/api/beats/{id}/versions", Self.readers) { call throws(Problem) in try await versions(&call) },
             .get("/api/users/me/beats", .signedIn) { call throws(Problem) in try await own(&call) },
-            .post("/api/beats/{id}/publish", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .published) },
+            .post("/api/beats/{id}/publish", .owningCreator, body: .none) { call throws(Problem) in try await move(&call, .published) },
             .post("/api/beats/{id}/unpublish", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .draft) },
             .post("/api/beats/{id}/archive", .relation(.owner), body: .none) { call throws(Problem) in try await move(&call, .archived) },
         ]

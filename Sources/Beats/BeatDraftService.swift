@@ -46,9 +46,9 @@ public final class BeatDraftService: Sendable {
         }
     }
 
-    /// Changes a beat. Throws `notFound` for one that the account may not see, `forbidden` for one that it may not edit,
-    /// `versionConflict` where the beat is at none of the versions that `match` admits, `conflict` where others kept changing it;
-    /// `invalid`, `storeUnavailable` or `overloaded`.
+    /// Changes a beat. Throws `notFound` for one that the account may not see, `forbidden` for one that it may not edit, its own included
+    /// where it is no creator any more; `versionConflict` where the beat is at none of the versions that `match` admits, `conflict` where
+    /// others kept changing it; `invalid`, `storeUnavailable` or `overloaded`.
     func edit(_ id: EntityID, _ edit: BeatEdit, ifVersion match: IfMatch, by account: Account) async throws(Problem) -> Lookup {
         try await answer(id, account) { () throws(Problem) in
             try await self.attempt(id, match, account) { stored throws(Problem) in
@@ -97,13 +97,13 @@ public final class BeatDraftService: Sendable {
         try await beats.own(page, status, by: account)
     }
 
-    /// What was changed in a beat's content, the newest first. Throws `notFound` or `forbidden` as `edit` does, `invalidCursor` for a
-    /// cursor of another list; `storeUnavailable` or `overloaded`.
+    /// What was changed in a beat's content, the newest first. Throws `notFound` as `edit` does, `forbidden` for who neither made the beat
+    /// nor edits it, `invalidCursor` for a cursor of another list; `storeUnavailable` or `overloaded`.
     func changes(
         of id: EntityID, from position: PageRequest.Position, limit: Int, for account: Account
     ) async throws(Problem) -> [BeatChange] {
         guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
-        guard stored.viewer.canEdit else { throw .forbidden }
+        guard stored.isOpen(to: account) else { throw .forbidden }
         var below = stored.core.version + 1
         if case .after(let cursor) = position {
             guard cursor.order == Self.historyOrder, cursor.id == id, case .integer(let version) = cursor.value else {
@@ -131,8 +131,8 @@ public final class BeatDraftService: Sendable {
         for _ in 0..<Self.attempts {
             guard let stored = try await store.beat(id, as: account) else { throw .notFound("beat") }
             guard match.admits(stored.core.version) else {
-                // Who may not edit it learns nothing of versions.
-                guard stored.viewer.canEdit else { throw .forbidden }
+                // Who has no part in the beat learns nothing of its versions.
+                guard stored.isOpen(to: account) else { throw .forbidden }
                 throw IfMatch.conflict
             }
             if let written = try await write(stored) { return written }

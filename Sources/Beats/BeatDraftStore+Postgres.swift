@@ -13,6 +13,9 @@ struct StoredBeat: Sendable {
     /// The version that last brought content.
     let contentVersion: Int64
 
+    /// Whether the account may know how the beat came about: who edits it, and who made it even without the role to edit it any more.
+    func isOpen(to account: Account) -> Bool { viewer.canEdit || core.creator.id == account.id }
+
     /// What an edit starts from, with the content that goes with this version.
     func draft(_ content: BeatContentDocument) -> BeatDraft {
         let prices = core.prices
@@ -137,16 +140,25 @@ struct BeatDraftStore: Sendable {
             time: Timestamp(microseconds: try row.timestampMicroseconds(4)))
     }
 
-    private static let openSplits = PostgresStatement<Bool>(
+    /// What is in the way of publishing: shares that are open or do not make the whole, and deleted accounts that hold one.
+    private static let obstacles = PostgresStatement<(isOpen: Bool, deleted: [String])>(
         """
-        SELECT count(*) > 0 AND (NOT bool_and(accepted_at IS NOT NULL) OR sum(share) <> 100.00)
+        SELECT count(*) > 0 AND (NOT bool_and(accepted_at IS NOT NULL) OR sum(share) <> 100.00),
+               CASE WHEN count(*) > 0 THEN kababeat_deleted_holders($1)::text[] ELSE '{}' END
         FROM beat_splits WHERE beat_id = $1
         """
-    ) { row throws(PostgresError) in try row.bool(0) }
+    ) { row throws(PostgresError) in (try row.bool(0), try row.texts(1)) }
 
     private static let openShares = Problem(
         .conflict, "Before a beat with shares is published, all of them are accepted and add up to exactly 100.00.",
         fields: [.init("splits", "are not all accepted, or do not add up to 100.00")])
+
+    /// Nobody could be paid. A suspended holder is in nobody's way: a suspension may be lifted, and what is earned meanwhile waits.
+    private static func goneHolders(_ ids: [String]) -> Problem {
+        Problem(
+            .conflict, "A share of this beat is held by an account that is deleted; offer it to somebody else before publishing.",
+            fields: ids.map { .init("splits", "include a share of the deleted account \($0)") })
+    }
 
     /// Makes a draft of version 1. A beat of this id that is there, or was, stays as it is, and the answer is nil. Throws
     /// `storeUnavailable`; `forbidden` where the account may not have beats.
@@ -177,7 +189,8 @@ struct BeatDraftStore: Sendable {
     }
 
     /// Replaces what `stored` holds. Returns what has become of it, or nil where the beat is no longer at that version: nothing is changed
-    /// then. With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it.
+    /// then. With no `entry`, the content stays as it is. Throws `forbidden` where row security refuses it, as it does to a creator who is
+    /// none any more.
     func update(
         _ stored: StoredBeat, _ draft: BeatDraft, _ entry: VersionEntry?, as account: Account
     ) async throws(Problem) -> WrittenBeat? {
@@ -194,7 +207,7 @@ struct BeatDraftStore: Sendable {
     // MARK: Standing
 
     /// Publishes a beat. Returns what has become of it, or nil where it is no longer at the version of `stored`. Throws `conflict` where
-    /// its shares do not add up, and `forbidden` for anybody but its creator.
+    /// its shares do not add up or one is a deleted account's, and `forbidden` for anybody but its creator, and for one who lost that role.
     func publish(_ stored: StoredBeat, _ mark: IdempotencyMark, as account: Account) async throws(Problem) -> WrittenBeat? {
         let row: [PostgresValue] = [.uuid(stored.core.id.rawValue), .int64(stored.core.version)]
         let key: [PostgresValue] = [.uuid(stored.core.id.rawValue)]
@@ -202,7 +215,9 @@ struct BeatDraftStore: Sendable {
         let step: Step? = try await postgres.transaction(as: PostgresSettings(.account(account)), within: timeout) { transaction in
             // The row is locked first: an offer that is made or accepted meanwhile waits for the outcome.
             guard let step = try await transaction.query(Self.publish, row).first else { return nil }
-            if try await transaction.query(Self.openSplits, key).first == true { throw Self.openShares }
+            guard let found = try await transaction.query(Self.obstacles, key).first else { throw Problem.unexpected }
+            guard found.deleted.isEmpty else { throw Self.goneHolders(found.deleted) }
+            if found.isOpen { throw Self.openShares }
             try await transaction.execute(Self.announce, rest)
             try await transaction.set(mark)
             crash(at: .publicationBeforeCommit)

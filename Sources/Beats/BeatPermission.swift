@@ -20,7 +20,7 @@ struct BeatPermission: Sendable, Equatable {
     }
 
     let beat: EntityID
-    /// Nil while the account that asks may not see the beat.
+    /// Nil while the account that asks may not see the beat, or its creator.
     let title: String?
     let person: Person
     let grantedBy: Person

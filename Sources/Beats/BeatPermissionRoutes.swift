@@ -9,7 +9,7 @@ import JSON
 /// | method | path | policy |
 /// | --- | --- | --- |
 /// | GET | /api/beats/{id}/permissions | owner |
-/// | POST | /api/beats/{id}/permissions | owner |
+/// | POST | /api/beats/{id}/permissions | allOf(owner, role:creator) |
 /// | POST | /api/beats/{id}/permissions/accept | signedIn |
 /// | DELETE | /api/beats/{id}/permissions/{user} | signedIn |
 /// | GET | /api/users/me/permissions | signedIn |
@@ -23,7 +23,7 @@ public struct BeatPermissionRoutes: Sendable {
     public var routes: [Route] {
         [
             .get("/api/beats/{id}/permissions", .relation(.owner)) { call throws(Problem) in try await ofBeat(&call) },
-            .post("/api/beats/{id}/permissions", .relation(.owner)) { call throws(Problem) in try await invite(&call) },
+            .post("/api/beats/{id}/permissions", .owningCreator) { call throws(Problem) in try await invite(&call) },
             .post("/api/beats/{id}/permissions/accept", .signedIn, body: .none) { call throws(Problem) in try await accept(&call) },
             .delete("/api/beats/{id}/permissions/{user}", .signedIn) { call throws(Problem) in try await remove(&call) },
             .get("/api/users/me/permissions", .signedIn) { call throws(Problem) in try await ofAccount(&call) },

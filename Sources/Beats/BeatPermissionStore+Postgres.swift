@@ -8,8 +8,10 @@ struct BeatPermissionStore: Sendable {
     let postgres: PostgresAccess
     let timeout: Duration
 
+    // No title where the beat is not there for the reader: whoever made it, who invited, is not to be seen any more.
     private static let columns = """
-        SELECT permission.beat_id, beats.title, permission.permission_type, permission.created_at, permission.accepted_at,
+        SELECT permission.beat_id, CASE WHEN granter.id IS NOT NULL THEN beats.title END,
+               permission.permission_type, permission.created_at, permission.accepted_at,
                permission.user_id, member.username, member.display_name, member.avatar_url,
                permission.granted_by, granter.username, granter.display_name, granter.avatar_url
         """

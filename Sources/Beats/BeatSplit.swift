@@ -6,7 +6,8 @@ import JSON
 /// accepted and add up to exactly 100.00; a beat without any belongs to its creator alone.
 struct BeatSplit: Sendable, Equatable {
     let user: EntityID
-    let username: String
+    /// Nil where the holder is not to be seen: suspended, or deleted.
+    let username: String?
     let share: Share
     let acceptedAt: Timestamp?
 
@@ -63,8 +64,10 @@ struct BeatSplit: Sendable, Equatable {
         json.object { json in
             json.key("userId")
             json.id(user)
-            json.key("username")
-            json.string(username)
+            if let username {
+                json.key("username")
+                json.string(username)
+            }
             json.key("share")
             json.literal(share.decimal)
             json.key("isAccepted")

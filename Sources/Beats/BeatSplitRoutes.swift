@@ -8,20 +8,28 @@ import JSON
 /// | method | path | policy |
 /// | --- | --- | --- |
 /// | GET | /api/beats/{id}/splits | signedIn |
-/// | PUT | /api/beats/{id}/splits | owner |
+/// | PUT | /api/beats/{id}/splits | allOf(owner, role:creator) |
 /// | POST | /api/beats/{id}/splits/accept | signedIn |
+/// | DELETE | /api/beats/{id}/splits/{user} | signedIn |
+/// | GET | /api/users/me/splits | signedIn |
+///
+/// Accepting is for whom a share is offered; ending an open offer for them and for the beat's owner. To anybody else there is nothing.
 public struct BeatSplitRoutes: Sendable {
     private let store: BeatSplitStore
+    private let own: OwnBeatSplitStore
 
     public init(postgres: PostgresAccess, timeout: Duration = .seconds(2)) {
         store = BeatSplitStore(postgres: postgres, timeout: timeout)
+        own = OwnBeatSplitStore(postgres: postgres, timeout: timeout)
     }
 
     public var routes: [Route] {
         [
             .get("/api/beats/{id}/splits", .signedIn) { call throws(Problem) in try await list(&call) },
-            .put("/api/beats/{id}/splits", .relation(.owner)) { call throws(Problem) in try await replace(&call) },
+            .put("/api/beats/{id}/splits", .owningCreator) { call throws(Problem) in try await replace(&call) },
             .post("/api/beats/{id}/splits/accept", .signedIn) { call throws(Problem) in try await accept(&call) },
+            .delete("/api/beats/{id}/splits/{user}", .signedIn) { call throws(Problem) in try await remove(&call) },
+            .get("/api/users/me/splits", .signedIn) { call throws(Problem) in try await ofAccount(&call) },
         ]
     }
 
@@ -63,8 +71,33 @@ public struct BeatSplitRoutes: Sendable {
         return Self.reply(splits)
     }
 
-    private static func event(_ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller) -> AuditEvent {
-        AuditEvent(action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller)
+    private func remove(_ call: inout Call) async throws(Problem) -> Reply {
+        _ = try call.query(allowed: [])
+        let (id, holder) = (try call.id("id", of: "offer"), try call.id("user", of: "offer"))
+        let account = try call.account()
+        call.clock.mark(.parse)
+        let event = Self.event("beat_split_removed", id, account, call.caller, [.name: holder.description])
+        guard try await store.remove(holder, from: id, by: account, filing: event) else { throw .notFound("offer") }
+        call.clock.mark(.fetch)
+        return .done
+    }
+
+    private func ofAccount(_ call: inout Call) async throws(Problem) -> Reply {
+        var query = try call.query(allowed: ["page", "limit", "cursor"])
+        let request = query.page()
+        try query.check()
+        let account = try call.account()
+        call.clock.mark(.parse)
+        let page = try await own.page(request, for: account)
+        call.clock.mark(.fetch)
+        return .list(page) { $0.write(into: &$1) }
+    }
+
+    private static func event(
+        _ action: String, _ beat: EntityID, _ account: Account, _ caller: Caller, _ metadata: [AuditEvent.Detail: String] = [:]
+    ) -> AuditEvent {
+        AuditEvent(
+            action, .permission, .notice, actor: account.id, target: .init(kind: "beat", id: beat), caller: caller, metadata: metadata)
     }
 
     private static func reply(_ splits: [BeatSplit]) -> Reply {

@@ -9,7 +9,7 @@ struct BeatViewer: Sendable, Equatable {
     let isFavorite: Bool
     /// The kinds of licence that the account holds and that are in force: `basic`, `premium`, `exclusive`.
     let licenses: [String]
-    /// Whether the account made the beat, or may edit it as a collaborator.
+    /// Whether the account made the beat and is a creator still, or may edit it as a collaborator.
     let canEdit: Bool
 
     /// Adds the `viewer` member to the bytes that everybody gets. Pure.

@@ -18,7 +18,7 @@ struct BeatViewerStore: Sendable {
               AND (licenses.expires_at IS NULL OR licenses.expires_at > now())
             ORDER BY license_type
         ),
-        beats.creator_id = \(account) OR EXISTS (
+        (beats.creator_id = \(account) AND kababeat_is_creator()) OR EXISTS (
             SELECT FROM beat_permissions AS permission
             WHERE permission.beat_id = beats.id AND permission.user_id = \(account) AND permission.accepted_at IS NOT NULL
               AND permission.permission_type IN ('owner', 'collaborator')

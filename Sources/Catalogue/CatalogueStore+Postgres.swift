@@ -16,10 +16,13 @@ struct CatalogueStore: Sendable {
 
     private static let insertCreators = PostgresStatement<Void>(
         """
-        INSERT INTO users (id, username, display_name, is_creator, source, external_id)
-        SELECT id, username, display_name, true, source, external_id
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS new (id, username, display_name, source, external_id)
-        ON CONFLICT DO NOTHING
+        WITH made AS (
+            INSERT INTO users (id, username, display_name, is_creator, source, external_id)
+            SELECT id, username, display_name, true, source, external_id
+            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS new (id, username, display_name, source, external_id)
+            ON CONFLICT DO NOTHING RETURNING id
+        )
+        INSERT INTO user_roles (user_id, role) SELECT id, role FROM made, unnest(ARRAY['user', 'creator']) AS role
         """)
 
     private static let selectCreators = PostgresStatement<(source: String, name: String, id: UInt128)>(

@@ -14,6 +14,9 @@ public indirect enum Policy: Sendable, Hashable {
     case anyOf([Policy])
     case allOf([Policy])
 
+    /// The owner of the row, while they hold the role of a creator: for whatever changes, shares or shows what they made.
+    public static let owningCreator = Policy.allOf([.relation(.owner), .role(.creator)])
+
     /// How an account stands to a row.
     public enum Relation: String, Sendable, CaseIterable {
         case owner, collaborator, viewer

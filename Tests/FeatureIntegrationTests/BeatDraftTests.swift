@@ -45,7 +45,8 @@ struct BeatDraftTests {
 
         private static func account(_ name: String, _ desk: AccountDesk, _ roles: Roles) async throws -> Account {
             Account(
-                id: try await desk.session.makeAccount(name), sessionID: nil, roles: roles, isVerified: true, hasSecondFactor: false)
+                id: try await desk.session.makeAccount(name, roles: roles.all.map(\.rawValue)), sessionID: nil, roles: roles,
+                isVerified: true, hasSecondFactor: false)
         }
 
         /// Runs `body` while the relay delivers.

@@ -26,9 +26,10 @@ struct BeatPermissionTests {
             try await Stack.use { stack in
                 let desk = try await AccountDesk(stack)
                 let accounts = try await ["ada", "bob", "eve"].asyncMap { name in
-                    Account(
-                        id: try await desk.session.makeAccount(name), sessionID: nil, roles: .user, isVerified: true, hasSecondFactor: false
-                    )
+                    let roles: Roles = name == "ada" ? [.user, .creator] : .user
+                    return Account(
+                        id: try await desk.session.makeAccount(name, roles: roles.all.map(\.rawValue)), sessionID: nil, roles: roles,
+                        isVerified: true, hasSecondFactor: false)
                 }
                 let scene = Scene(
                     stack: stack, desk: desk,
@@ -169,6 +170,25 @@ struct BeatPermissionTests {
                     "beat_permission_offered", "beat_permission_accepted", "beat_permission_offered", "beat_permission_accepted",
                     "beat_permission_removed", "beat_permission_removed",
                 ])
+        }
+    }
+
+    @Test("A beat that is not there for its reader has no title in the list either", arguments: ["suspended", "deleted"])
+    func goneCreator(status: String) async throws {
+        try await Scene.use { scene in
+            _ = try await scene.invite("bob", as: .collaborator)
+            _ = try await scene.accept(scene.bob)
+            let page = PageRequest(limit: 20, position: .page(1))
+            #expect(try await scene.permissions.page(page, for: scene.bob).rows.map(\.title) == ["Untold"])
+            try await scene.stack.owner.run(
+                """
+                UPDATE users SET status = '\(status)', deleted_at = CASE WHEN '\(status)' = 'deleted' THEN now() END
+                WHERE id = '\(scene.ada.id)'
+                """)
+            #expect(try await scene.read(scene.bob) == nil)
+            let listed = try await scene.permissions.page(page, for: scene.bob)
+            #expect(listed.rows.map(\.beat) == [scene.draft] && listed.rows.map(\.title) == [nil])
+            #expect(listed.rows.map(\.grantedBy.username) == [nil])
         }
     }
 

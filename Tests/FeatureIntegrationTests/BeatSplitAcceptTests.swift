@@ -28,6 +28,7 @@ struct BeatSplitAcceptTests {
                 try await stack.owner.run(
                     """
                     INSERT INTO users (id, username) VALUES ('\(scene.ada.id)', 'ada'), ('\(scene.bob.id)', 'bob');
+                    INSERT INTO user_roles (user_id, role) VALUES ('\(scene.ada.id)', 'creator');
                     INSERT INTO beats (id, creator_id, title) VALUES ('\(scene.beat)', '\(scene.ada.id)', 'Untold')
                     """)
                 try await scene.offer(50_00)

@@ -96,6 +96,9 @@ extension Stack {
             #expect(names.last == "creator:z ac-dc AC/DC", "\(names)")
             #expect(names.contains { $0.wholeMatch(of: /creator:a ac-dc-[0-9a-z]+ AC DC/) != nil }, "\(names)")
             #expect(names.contains { $0.wholeMatch(of: /creator:b system-[0-9a-z]+ System/) != nil }, "\(names)")
+            // They may do with their beats what creators that registered here may.
+            let roles = try await stack.texts("SELECT string_agg(role, ' ' ORDER BY role) FROM user_roles GROUP BY user_id")
+            #expect(roles == Array(repeating: "creator user", count: 4))
         }
     }
 

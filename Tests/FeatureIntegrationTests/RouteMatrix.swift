@@ -5,6 +5,8 @@ enum Visitor: String, CaseIterable, Sendable {
     case other
     /// The creator of the beat that the path names.
     case owner
+    /// The same, after an admin took the role of a creator away.
+    case demoted
     case collaborator, viewer
     /// Another creator.
     case creator
@@ -14,7 +16,7 @@ enum Visitor: String, CaseIterable, Sendable {
     /// An account whose token is past its time, whose session was ended, or that is suspended.
     case expired, revoked, suspended
 
-    static let accounts: Set<Visitor> = [.other, .owner, .collaborator, .viewer, .creator, .admin]
+    static let accounts: Set<Visitor> = [.other, .owner, .demoted, .collaborator, .viewer, .creator, .admin]
     static let keys: Set<Visitor> = [.key, .otherKey]
 }
 
@@ -45,6 +47,7 @@ struct RouteRule: Sendable {
         case .expired, .revoked: toleratesTheDead ? outcomes[.anonymous] ?? .signInFirst : .signInFirst
         case .suspended: toleratesTheDead ? outcomes[.anonymous] ?? .signInFirst : .suspended
         case .anonymous: outcomes[visitor] ?? .signInFirst
+        case .demoted: outcomes[visitor] ?? outcomes[.owner] ?? .forbidden
         default: outcomes[visitor] ?? .forbidden
         }
     }
@@ -61,6 +64,11 @@ struct RouteRule: Sendable {
         return rule
     }()
     static let accounts = admitting(Visitor.accounts)
+    static let accountsButDemoted: RouteRule = {
+        var rule = accounts
+        rule.outcomes[.demoted] = .forbidden
+        return rule
+    }()
     /// For whoever has a session to end; a token that is none any more says of none.
     static let leaving: RouteRule = {
         var rule = accounts
@@ -68,7 +76,11 @@ struct RouteRule: Sendable {
         rule.toleratesTheDead = true
         return rule
     }()
-    static let creators = admitting([.owner, .creator])
+    static let creators: RouteRule = {
+        var rule = admitting([.owner, .creator])
+        rule.outcomes[.demoted] = .forbidden
+        return rule
+    }()
     static let admins = admitting([.admin])
     static let adminsAndKey = admitting([.admin, .key])
 
@@ -79,6 +91,11 @@ struct RouteRule: Sendable {
         for visitor in [Visitor.owner, .collaborator, .viewer, .admin] { rule.outcomes[visitor] = outcomes[visitor] ?? otherwise }
         rule.outcomes.merge(outcomes) { $1 }
         return rule
+    }
+
+    /// As `draft`, where the owner has to be a creator as well: who is none is refused before there is any talk of a beat.
+    static func draftOfCreator(_ outcome: Outcome, body: String = "{}") -> RouteRule {
+        draft([.owner: outcome, .other: .forbidden, .demoted: .forbidden], body: body)
     }
 
     /// `{id}` is a draft that is shared, wherever it stands for a beat.
@@ -94,17 +111,21 @@ struct RouteRule: Sendable {
         // Making beats
         "POST /api/beats": .creators,
         "GET /api/users/me/beats": .accounts,
-        "PUT /api/beats/{id}": .draft([.owner: .admitted, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
-        "PATCH /api/beats/{id}": .draft([.owner: .admitted, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
+        "PUT /api/beats/{id}": .draft(
+            [.owner: .admitted, .demoted: .forbidden, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
+        "PATCH /api/beats/{id}": .draft(
+            [.owner: .admitted, .demoted: .forbidden, .collaborator: .admitted], body: #"{"title":"Renamed"}"#),
         "DELETE /api/beats/{id}": .draft([.owner: .status(204)]),
         "GET /api/beats/{id}/versions": .draft([.owner: .status(200), .collaborator: .status(200)]),
-        "POST /api/beats/{id}/publish": .draft([.owner: .admitted]),
+        "POST /api/beats/{id}/publish": .draftOfCreator(.admitted),
         "POST /api/beats/{id}/unpublish": .draft([.owner: .admitted]),
         "POST /api/beats/{id}/archive": .draft([.owner: .admitted]),
-        // Of shares everybody sees those that concern him, which may be none.
-        "GET /api/beats/{id}/splits": .accounts,
-        "PUT /api/beats/{id}/splits": .draft([.owner: .admitted], otherwise: .hidden, body: #"{"splits":[]}"#),
-        "POST /api/beats/{id}/splits/accept": .draft([:], otherwise: .hidden, body: #"{"share":50.00}"#),
+        // Of shares everybody who may see the beat sees those that concern him, which may be none.
+        "GET /api/beats/{id}/splits": .draft([:], otherwise: .status(200)),
+        "PUT /api/beats/{id}/splits": .draftOfCreator(.admitted, body: #"{"splits":[]}"#),
+        "POST /api/beats/{id}/splits/accept": .draft([.viewer: .status(200)], otherwise: .hidden, body: #"{"share":50.00}"#),
+        "DELETE /api/beats/{id}/splits/{user}": .draft([.owner: .status(204), .viewer: .status(204)], otherwise: .hidden),
+        "GET /api/users/me/splits": .accounts,
 
         // Beats that are shared
         "GET /api/beats/{id}": .draft([
@@ -113,7 +134,7 @@ struct RouteRule: Sendable {
             .admin: .status(200),
         ]),
         "GET /api/beats/{id}/permissions": .draft([.owner: .status(200)]),
-        "POST /api/beats/{id}/permissions": .draft([.owner: .status(201)], body: #"{"user":"{friend}","permission":"viewer"}"#),
+        "POST /api/beats/{id}/permissions": .draftOfCreator(.status(201), body: #"{"user":"{friend}","permission":"viewer"}"#),
         "POST /api/beats/{id}/permissions/accept": .draft(
             [.collaborator: .status(200), .viewer: .status(200)], otherwise: .hidden),
         "DELETE /api/beats/{id}/permissions/{user}": .draft([.owner: .status(204), .viewer: .status(204)], otherwise: .hidden),
@@ -136,7 +157,7 @@ struct RouteRule: Sendable {
         "PUT /api/users/me": .accounts,
         "PUT /api/users/profile": .accounts,
         "PUT /api/users/me/username": .accounts,
-        "POST /api/users/me/creator": .accounts,
+        "POST /api/users/me/creator": .accountsButDemoted,
         "DELETE /api/users/me": .accounts,
 
         // Signing in

@@ -51,13 +51,19 @@ struct RouteMatrixTests {
                 try await desk.sessions.logout(try await desk.account(signedIn), refreshToken: nil, caller: SessionDesk.caller)
             case .suspended:
                 try await stack.owner.run("UPDATE users SET status = 'suspended' WHERE id = '\(scene.id(of: visitor))'")
+            case .demoted:
+                try await stack.owner.run(
+                    """
+                    DELETE FROM user_roles WHERE user_id = '\(scene.id(of: visitor))' AND role = 'creator';
+                    UPDATE user_accounts SET creator_barred_at = now() WHERE user_id = '\(scene.id(of: visitor))'
+                    """)
             default: break
             }
             return signedIn.accessToken
         }
     }
 
-    /// New accounts, and a draft of the owner's that is shared with two of them.
+    /// New accounts, and a draft of the owner's that is shared with two of them, and half of which is offered to the viewer.
     private struct Scene {
         private let ids: [Visitor: EntityID]
         let beat = EntityID.now
@@ -69,7 +75,10 @@ struct RouteMatrixTests {
             return scene
         }
 
-        func id(of visitor: Visitor) -> EntityID { ids[visitor] ?? friend }
+        func id(of visitor: Visitor) -> EntityID {
+            // The same account, with and without its role.
+            ids[visitor == .demoted ? .owner : visitor] ?? friend
+        }
 
         func name(_ id: EntityID) -> String { "v-\(String(id.rawValue & (1 << 62 - 1), radix: 36))" }
 
@@ -87,6 +96,8 @@ struct RouteMatrixTests {
                 INSERT INTO beat_permissions (beat_id, user_id, permission_type, granted_by, accepted_at) VALUES
                     ('\(beat)', '\(id(of: .collaborator))', 'collaborator', '\(id(of: .owner))', now()),
                     ('\(beat)', '\(id(of: .viewer))', 'viewer', '\(id(of: .owner))', now());
+                INSERT INTO beat_splits (beat_id, user_id, share, offered_by)
+                    VALUES ('\(beat)', '\(id(of: .viewer))', 50, '\(id(of: .owner))');
                 """
         }
 

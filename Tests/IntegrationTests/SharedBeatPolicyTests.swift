@@ -63,6 +63,61 @@ struct SharedBeatPolicyTests {
         }
     }
 
+    @Test("Who is no creator any more takes back what they made, and neither changes, shares nor publishes it")
+    func formerCreator() async throws {
+        try await Self.invited(as: "collaborator") { gateway throws in
+            try await gateway.change(Self.accept, as: PolicyRows.asBob)
+            try await gateway.change("DELETE FROM user_roles WHERE role = 'creator'", as: PolicyRows.system)
+            // Whatever role the gateway names: the highest one says nothing of this one.
+            for ada in [PolicyRows.principal("user", PolicyRows.ada), PolicyRows.principal("brand", PolicyRows.ada)] {
+                let taker = "beats_change_takes_a_creator"
+                for change in [
+                    "title = 'x'", "description = 'x'", "price_basic = 1", "currency = 'EUR'",
+                    "content_version = content_version + 1, version = version + 1", "status = 'published', published_at = now()",
+                ] {
+                    let statement = "UPDATE beats SET \(change) WHERE id = '\(PolicyRows.draft)'"
+                    #expect(try await gateway.refusal(statement, as: ada) == taker, "\(change)")
+                }
+                for statement in [
+                    "INSERT INTO beats (id, creator_id, title) VALUES (gen_random_uuid(), '\(PolicyRows.ada)', 't')",
+                    """
+                    INSERT INTO beat_permissions (beat_id, user_id, permission_type, granted_by)
+                    VALUES ('\(PolicyRows.draft)', '\(PolicyRows.eve)', 'viewer', '\(PolicyRows.ada)')
+                    """,
+                    """
+                    INSERT INTO beat_splits (beat_id, user_id, share, offered_by)
+                    VALUES ('\(PolicyRows.draft)', '\(PolicyRows.eve)', 1, '\(PolicyRows.ada)')
+                    """,
+                ] {
+                    #expect(try await gateway.refusal(statement, as: ada) == Self.refused, "\(statement)")
+                }
+                #expect(try await gateway.change("UPDATE beats SET status = 'draft' WHERE id = '\(PolicyRows.published)'", as: ada) == 1)
+                try await gateway.change(
+                    "UPDATE beats SET status = 'published' WHERE id = '\(PolicyRows.published)'", as: PolicyRows.system)
+                #expect(try await gateway.count("beats", settings: ada) == 2)
+            }
+            #expect(try await gateway.change(Self.rename, as: PolicyRows.asBob) == 1)
+        }
+    }
+
+    @Test("An open offer of a share is its holder's to decline, an accepted one its creator's to replace")
+    func shares() async throws {
+        try await PolicyRows.use { gateway throws in
+            let offer = """
+                INSERT INTO beat_splits (beat_id, user_id, share, offered_by)
+                VALUES ('\(PolicyRows.draft)', '\(PolicyRows.bob)', 1, '\(PolicyRows.ada)')
+                """
+            let end = "DELETE FROM beat_splits WHERE user_id = '\(PolicyRows.bob)'"
+            try await gateway.change(offer, as: PolicyRows.asAda)
+            #expect(try await gateway.change(end, as: PolicyRows.asEve) == 0)
+            #expect(try await gateway.change(end, as: PolicyRows.asBob) == 1)
+            try await gateway.change(offer, as: PolicyRows.asAda)
+            #expect(try await gateway.change("UPDATE beat_splits SET accepted_at = now()", as: PolicyRows.asBob) == 1)
+            #expect(try await gateway.change(end, as: PolicyRows.asBob) == 0)
+            #expect(try await gateway.change(end, as: PolicyRows.asAda) == 1)
+        }
+    }
+
     @Test("An invitation is the invited's alone to accept, once and as it stands; either side ends it")
     func invitations() async throws {
         try await Self.invited(as: "viewer") { gateway throws in
