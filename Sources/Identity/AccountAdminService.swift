@@ -41,16 +41,15 @@ public struct AccountAdminService: Sendable {
         }
     }
 
-    /// Takes a suspension back. Sessions that it ended stay ended. Throws `notFound`, `conflict` where there is none; `storeUnavailable` or
-    /// `overloaded`.
+    /// Takes a suspension back: the account stands as it did before, or is active where its address was verified meanwhile. Sessions that
+    /// were ended stay ended. Throws `notFound`, `conflict` where there is none; `storeUnavailable` or `overloaded`.
     func unsuspend(
         _ id: EntityID, claim: IdempotencyClaim? = nil, by admin: Account, caller: Caller
     ) async throws(Problem) -> AccountEntry {
         let event = Self.event("account_unsuspended", .admin, id, admin, caller, [:])
         return try await change(id, claim, by: admin, event) { entry, transaction in
             guard entry.status == .suspended else { throw Problem(.conflict, "The account is not suspended.") }
-            let isProven = entry.isEmailVerified || entry.email == nil
-            try await AccountAdminStore.unsuspend(id, to: isProven ? .active : .pending, in: transaction)
+            try await AccountAdminStore.unsuspend(id, in: transaction)
             return true
         }
     }

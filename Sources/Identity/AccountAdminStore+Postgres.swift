@@ -89,7 +89,8 @@ struct AccountAdminStore: Sendable {
     private static let suspend = PostgresStatement<Void>(
         """
         WITH account AS (
-            UPDATE user_accounts SET suspended_at = now(), suspended_reason = $2, version = version + 1, updated_at = now()
+            UPDATE user_accounts SET suspended_at = now(), suspended_reason = $2,
+                   suspended_from = (SELECT status FROM users WHERE users.id = $1), version = version + 1, updated_at = now()
             WHERE user_id = $1)
         UPDATE users SET status = 'suspended', version = version + 1, updated_at = now() WHERE id = $1
         """)
@@ -98,17 +99,23 @@ struct AccountAdminStore: Sendable {
         try await transaction.execute(suspend, [.uuid(id.rawValue), .text(reason)])
     }
 
-    // Whoever had not verified an address has not done so by having been suspended. Imported creators have no account of their own.
+    // Whoever had not verified an address has not done so by having been suspended; whoever did so meanwhile has. Where nobody wrote down
+    // how the account stood, its address says. Imported creators have no account of their own, and are active.
     private static let unsuspend = PostgresStatement<Void>(
         """
-        WITH account AS (
-            UPDATE user_accounts SET suspended_at = NULL, suspended_reason = NULL, version = version + 1, updated_at = now()
+        WITH was AS (
+            SELECT CASE WHEN email IS NULL OR email_verified_at IS NOT NULL THEN 'active'
+                   ELSE coalesce(suspended_from, 'pending') END AS status
+            FROM user_accounts WHERE user_id = $1),
+        account AS (
+            UPDATE user_accounts SET suspended_at = NULL, suspended_reason = NULL, suspended_from = NULL, version = version + 1,
+                   updated_at = now()
             WHERE user_id = $1)
-        UPDATE users SET status = $2, version = version + 1, updated_at = now() WHERE id = $1
+        UPDATE users SET status = coalesce((SELECT status FROM was), 'active'), version = version + 1, updated_at = now() WHERE id = $1
         """)
 
-    static func unsuspend(_ id: EntityID, to status: AccountStatus, in transaction: PostgresTransaction) async throws(PostgresError) {
-        try await transaction.execute(unsuspend, [.uuid(id.rawValue), .text(status.rawValue)])
+    static func unsuspend(_ id: EntityID, in transaction: PostgresTransaction) async throws(PostgresError) {
+        try await transaction.execute(unsuspend, [.uuid(id.rawValue)])
     }
 
     // MARK: Roles

@@ -88,8 +88,8 @@ public struct AccountProfileService: Sendable {
     }
 
     /// Ends the account for good: nobody signs in with it or sees it any more, and name, address and everything else that says who it was
-    /// are gone. Orders and licences keep pointing at what is left. Throws as `SecondFactorService.proveAnew` does; `conflict` for the
-    /// last admin.
+    /// are gone, but for the audit log. Orders and licences keep pointing at what is left. Throws as `SecondFactorService.proveAnew` does;
+    /// `conflict` for the last admin.
     func delete(_ account: Account, password: String, caller: Caller) async throws(Problem) {
         try await secondFactor.proveAnew(account, password: password, caller: caller)
         let id = account.id
@@ -97,7 +97,6 @@ public struct AccountProfileService: Sendable {
             _ = try await AccountProfileStore.lock(id, in: transaction)
             try await AccountAdminStore.keepAnAdmin(without: id, in: transaction)
             try await AccountProfileStore.anonymise(id, in: transaction)
-            try await AccountStore.endSessions(of: id, because: .deleted, in: transaction)
             try await transaction.file(Self.event("account_deleted", account, caller, [:]))
             return try await AccountStore.announce(id, inBeats: true, in: transaction)
         }

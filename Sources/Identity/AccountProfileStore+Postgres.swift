@@ -73,11 +73,15 @@ enum AccountProfileStore {
         try await transaction.execute(becomeCreator, [.uuid(id.rawValue)])
     }
 
+    // What the desk itself does not see, and finds by the address.
+    private static let forget = PostgresStatement<Void>("SELECT kababeat_forget_account($1)")
+
     // What money points at stays: the row, its id and its roles. The name that takes the old one's place says nothing of it.
     private static let anonymise = PostgresStatement<Void>(
         """
         WITH account AS (
-            UPDATE user_accounts SET email = NULL, email_verified_at = NULL, preferences = '{}', version = version + 1, updated_at = now()
+            UPDATE user_accounts SET email = NULL, email_verified_at = NULL, preferences = '{}', suspended_at = NULL, suspended_reason = NULL,
+                   suspended_from = NULL, version = version + 1, updated_at = now()
             WHERE user_id = $1),
         profile AS (UPDATE user_profiles SET social_links = '{}', version = version + 1, updated_at = now() WHERE user_id = $1),
         credentials AS (DELETE FROM user_credentials WHERE user_id = $1),
@@ -90,7 +94,17 @@ enum AccountProfileStore {
         WHERE id = $1
         """)
 
+    // Sessions stay for their refresh tokens, which are to be known for what they are when somebody shows one.
+    private static let blankSessions = PostgresStatement<Void>(
+        "UPDATE sessions SET user_agent = NULL, address = NULL WHERE user_id = $1 AND (user_agent IS NOT NULL OR address IS NOT NULL)")
+
+    /// Ends every session of the account, and takes everything that says who it was from it. The audit log keeps what it has.
     static func anonymise(_ id: EntityID, in transaction: PostgresTransaction) async throws(PostgresError) {
-        try await transaction.execute(anonymise, [.uuid(id.rawValue)])
+        let key: [PostgresValue] = [.uuid(id.rawValue)]
+        try await transaction.execute(forget, key)
+        try await transaction.execute(anonymise, key)
+        // After the credentials are gone, so that no sign-in that is under way leaves another.
+        try await AccountStore.endSessions(of: id, because: .deleted, in: transaction)
+        try await transaction.execute(blankSessions, key)
     }
 }

@@ -84,8 +84,9 @@ public struct SecondFactorService: Sendable {
             secret: Base32.encode(code.secret), uri: code.uri(issuer: Self.issuer, account: standing.email ?? account.id.description))
     }
 
-    /// Turns the second factor on, and counts it as shown in this session. The recovery codes are never shown again. Throws `invalid`
-    /// for a wrong code, `conflict` where nothing waits to be confirmed; `rateLimited`, `storeUnavailable` or `overloaded`.
+    /// Turns the second factor on, counts it as shown in this session, and ends every other session that has shown none (OWASP ASVS 5.0,
+    /// 7.4.3): who has the password alone is out from now on. The recovery codes are never shown again. Throws `invalid` for a wrong code,
+    /// `conflict` where nothing waits to be confirmed; `rateLimited`, `storeUnavailable` or `overloaded`.
     func confirm(_ account: Account, code: String, caller: Caller) async throws(Problem) -> [RecoveryCode] {
         try await limiter.admit(.signIn, subject: "code:\(account.id)")
         let standing = try await store.standing(of: account.id)
@@ -128,6 +129,7 @@ public struct SecondFactorService: Sendable {
     // MARK: What all of it needs
 
     /// Before whatever changes how an account proves itself, or ends it: a stolen access token alone must not (OWASP ASVS 5.0, 7.5.1).
+    /// No code is asked for: of an account that has a second factor, no session lives that has not shown one.
     /// An account without a password has signed in elsewhere within the last quarter of an hour instead. Throws `invalid` where
     /// `password` is not that of an account that has one, `forbidden` where the sign-in is older; `rateLimited`, `storeUnavailable` or
     /// `overloaded`.

@@ -66,6 +66,9 @@ struct SecondFactorStore: Sendable {
         try await !postgres.rows(Self.enrol, [.uuid(user.rawValue), .bytes(sealedSecret)], as: .authenticator, within: timeout).isEmpty
     }
 
+    // A sign-in that is under way without a code locks the secret too: what it opens is either there to be ended when the statement after
+    // this one looks, or not opened any more (`SessionStore.open`).
+    private static let lock = PostgresStatement<Void>("SELECT FROM one_time_secrets WHERE user_id = $1 FOR UPDATE")
     private static let confirm = PostgresStatement<Bool>(
         """
         WITH confirmed AS (
@@ -75,6 +78,10 @@ struct SecondFactorStore: Sendable {
             DELETE FROM recovery_codes WHERE user_id IN (SELECT user_id FROM confirmed)
         ), proven AS (
             UPDATE sessions SET second_factor_at = now() WHERE id = $5 AND user_id IN (SELECT user_id FROM confirmed)
+        ), ended AS (
+            UPDATE sessions SET revoked_at = now(), revoked_reason = $6
+            WHERE user_id IN (SELECT user_id FROM confirmed) AND id IS DISTINCT FROM $5::uuid AND revoked_at IS NULL
+                AND second_factor_at IS NULL
         ), codes AS (
             INSERT INTO recovery_codes (user_id, digest) SELECT user_id, digest FROM confirmed, unnest($4) AS digest
         )
@@ -82,18 +89,22 @@ struct SecondFactorStore: Sendable {
         """
     ) { row throws(PostgresError) in try row.bool(0) }
 
-    /// Confirms the secret by the step of its first code, keeps the recovery codes, notes the factor for `session`, and files `event`.
-    /// False where another secret has taken its place or it is confirmed already.
+    /// Confirms the secret by the step of its first code, keeps the recovery codes, notes the factor for `session`, ends every other
+    /// session that has shown none, and files `event`. False where another secret has taken its place or it is confirmed already.
     func confirm(
         _ user: EntityID, sealedSecret: [UInt8], step: Int64, codes: [RecoveryCode], session: EntityID?, filing event: AuditEvent
     ) async throws(Problem) -> Bool {
-        try await !postgres.rows(
-            Self.confirm,
-            [
-                .uuid(user.rawValue), .bytes(sealedSecret), .int64(step), .byteStrings(codes.map(\.digest)),
-                session.map { .uuid($0.rawValue) } ?? .null,
-            ], as: .authenticator, within: timeout, filing: { $0.map { _ in event } }
-        ).isEmpty
+        let key: [PostgresValue] = [.uuid(user.rawValue)]
+        let proof: [PostgresValue] = [
+            .uuid(user.rawValue), .bytes(sealedSecret), .int64(step), .byteStrings(codes.map(\.digest)),
+            session.map { .uuid($0.rawValue) } ?? .null, .text(RevocationReason.secondFactor.rawValue),
+        ]
+        return try await postgres.transaction(as: .authenticator, within: timeout) { transaction in
+            try await transaction.execute(Self.lock, key)
+            guard try await transaction.query(Self.confirm, proof).first == true else { return false }
+            try await transaction.file(event)
+            return true
+        }
     }
 
     private static let useStep = PostgresStatement<Bool>(

@@ -109,6 +109,8 @@ enum RevocationReason: String, Sendable {
     case chosen = "revoked_by_holder"
     case reuse = "refresh_token_reused"
     case passwordChanged = "password_changed"
+    /// The account has got a second factor, which this session had not shown.
+    case secondFactor = "second_factor_enabled"
     case suspended = "account_suspended"
     case deleted = "account_deleted"
 }

@@ -22,18 +22,22 @@ struct SessionStore: Sendable {
     }
 
     // Locks the credentials that the sign-in rests on: a password that is being changed either ends this session too, or it is not
-    // opened at all. Each opening takes what is long over out of the table, a little faster than it comes in.
+    // opened at all; and so it is, where no second factor was shown, with one that is being confirmed. Each opening takes what is long over
+    // out of the table, a little faster than it comes in.
     private static let open = PostgresStatement<Bool>(
         """
         WITH proof AS (
             SELECT user_id FROM user_credentials WHERE user_id = $2 AND changed_at = $8 FOR SHARE
+        ), unconfirmed AS (
+            SELECT user_id FROM one_time_secrets WHERE user_id = $2 AND confirmed_at IS NULL FOR SHARE
         ), long_over AS (
             DELETE FROM sessions WHERE id IN (
                 SELECT id FROM sessions WHERE expires_at < now() - interval '30 days' ORDER BY expires_at LIMIT 2 FOR UPDATE SKIP LOCKED)
         ), session AS (
             INSERT INTO sessions (id, user_id, expires_at, user_agent, address, second_factor_at)
             SELECT $1, $2, now() + make_interval(secs => $3), $4, $5, CASE WHEN $6 THEN now() END
-            WHERE $8 IS NULL OR EXISTS (SELECT FROM proof)
+            WHERE ($8 IS NULL OR EXISTS (SELECT FROM proof))
+                AND ($6 OR EXISTS (SELECT FROM unconfirmed) OR NOT EXISTS (SELECT FROM one_time_secrets WHERE user_id = $2))
             RETURNING id, expires_at
         )
         INSERT INTO refresh_tokens (digest, session_id, generation, expires_at)

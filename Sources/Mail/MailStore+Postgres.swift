@@ -22,7 +22,7 @@ struct MailStore: Sendable {
             insert, [.uuid(id.rawValue), .text(recipient), .text(template), .text(subject), .bytes(sealed)])
     }
 
-    /// A mail as it is stored. `sealed` is nil once it has been sent.
+    /// A mail as it is stored. Once it has been sent, `sealed` is nil and `recipient` empty.
     struct Stored: Sendable {
         let id: EntityID
         let recipient: String
@@ -34,7 +34,7 @@ struct MailStore: Sendable {
 
     private static let select = PostgresStatement<Stored>(
         """
-        SELECT id, recipient, subject, CASE WHEN sent_at IS NULL THEN sealed_text END, version, created_at FROM mails
+        SELECT id, coalesce(recipient, ''), subject, CASE WHEN sent_at IS NULL THEN sealed_text END, version, created_at FROM mails
         WHERE id = ANY($1)
         """
     ) { row throws(PostgresError) in
@@ -47,9 +47,10 @@ struct MailStore: Sendable {
         try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
     }
 
-    private static let markSent = PostgresStatement<Void>("UPDATE mails SET sent_at = now(), sealed_text = NULL WHERE id = $1")
+    private static let markSent = PostgresStatement<Void>(
+        "UPDATE mails SET sent_at = now(), sealed_text = NULL, recipient = NULL WHERE id = $1")
 
-    /// Notes that a mail is sent, and forgets its text.
+    /// Notes that a mail is sent, and forgets its text and whom it went to.
     func markSent(_ id: EntityID) async throws(Problem) {
         _ = try await postgres.rows(Self.markSent, [.uuid(id.rawValue)], as: .system, within: timeout)
     }

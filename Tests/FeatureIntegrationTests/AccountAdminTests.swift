@@ -60,6 +60,36 @@ import Testing
         }
     }
 
+    @Test func aSuspensionThatIsTakenBackLeavesTheAccountAsItWas() async throws {
+        try await Stack.use { stack in
+            // As in development, where an account is active before its address is verified.
+            let desk = try await AccountDesk(stack, admitsUnverified: true)
+            let boss = try await desk.signedIn("boss", roles: ["user", "admin"])
+            try await desk.register("nora")
+            let id = try #require(EntityID(try await stack.texts("SELECT id::text FROM users WHERE username = 'nora'")[0]))
+            let beat = try await desk.makeBeat(of: id)
+            try await desk.deliver()
+            _ = try await desk.admin.suspend(id, reason: "Spam", by: boss, caller: Self.caller)
+            #expect(try await desk.admin.unsuspend(id, by: boss, caller: Self.caller).status == .active)
+            try await desk.deliver()
+            #expect(try await desk.beat(beat) != nil)
+            _ = try await desk.session.login("nora")
+            #expect(try await stack.count("user_accounts WHERE suspended_at IS NOT NULL OR suspended_from IS NOT NULL") == 0)
+        }
+    }
+
+    @Test func anAddressThatIsVerifiedDuringASuspensionCountsAfterwards() async throws {
+        try await Stack.use { stack in
+            let desk = try await AccountDesk(stack)
+            let boss = try await desk.signedIn("boss", roles: ["user", "admin"])
+            try await desk.register("nora")
+            let id = try #require(EntityID(try await stack.texts("SELECT id::text FROM users WHERE username = 'nora'")[0]))
+            _ = try await desk.admin.suspend(id, reason: "Spam", by: boss, caller: Self.caller)
+            try await stack.owner.run("UPDATE user_accounts SET email_verified_at = now() WHERE user_id = '\(id)'")
+            #expect(try await desk.admin.unsuspend(id, by: boss, caller: Self.caller).status == .active)
+        }
+    }
+
     @Test func aRoleIsInForceWithTheNextRequestAndGoesAsFast() async throws {
         try await Stack.use { stack in
             let desk = try await AccountDesk(stack)

@@ -213,4 +213,47 @@ import Testing
             try await desk.register("nora")
         }
     }
+
+    @Test func noTableButTheAuditLogSaysAnythingOfADeletedAccount() async throws {
+        try await Stack.use { stack in
+            let desk = try await AccountDesk(stack)
+            let account = try await desk.signedIn("nora")
+            // Whatever the gateway keeps of somebody, under words that stand nowhere else.
+            try await stack.owner.run(
+                """
+                UPDATE sessions SET user_agent = 'Noraphone', address = '198.51.100.77';
+                INSERT INTO mails (id, recipient, template, subject, sealed_text) VALUES
+                    ('\(account.id)', 'NORA@example.com', 'reset_password', 'Hello', repeat('s', 40)::bytea);
+                INSERT INTO outbox (aggregate_type, aggregate_id, version, operation, state, next_at)
+                    VALUES ('mail', '\(account.id)', 1, 'upsert', 'dead', NULL);
+                INSERT INTO idempotency_keys (principal_id, key, fingerprint, claim, effect_id, locked_until, expires_at, body)
+                    VALUES ('\(account.id)', 'k', sha256(''), gen_random_uuid(), gen_random_uuid(), now(), now(), 'nora@example.com');
+                INSERT INTO notifications (id, user_id, kind, event_key, payload)
+                    VALUES (gen_random_uuid(), '\(account.id)', 'sale', 'e', '{"to": "nora"}');
+                INSERT INTO user_identities (issuer, subject, user_id, email)
+                    VALUES ('https://issuer.example', 'nora', '\(account.id)', 'nora@elsewhere.example');
+                """)
+            let tables = try await stack.texts(
+                """
+                SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                    AND NOT relispartition AND relname <> 'audit_log' ORDER BY 1
+                """)
+            func found() async throws -> [String] {
+                var found: [String] = []
+                for table in tables {
+                    // Bytes are shown as hexadecimal digits, so they are looked for as such, too.
+                    let words = "nora|198[.]51[.]100[.]77|" + "nora".utf8.map { String($0, radix: 16) }.joined()
+                    if try await stack.count("\(table) WHERE to_jsonb(\(table))::text ~* '\(words)'") > 0 { found.append(table) }
+                }
+                return found
+            }
+            #expect(
+                try await found() == [
+                    "idempotency_keys", "mails", "notifications", "sessions", "user_accounts", "user_identities", "users",
+                ])
+            try await desk.profiles.delete(account, password: SessionDesk.password, caller: SessionDesk.caller)
+            #expect(try await found() == [])
+            #expect(try await stack.count("outbox WHERE aggregate_type = 'mail'") == 0)
+        }
+    }
 }

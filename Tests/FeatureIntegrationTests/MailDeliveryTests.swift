@@ -68,7 +68,7 @@ extension Stack {
                 #expect(mails[0].subject == "Confirm your e-mail address")
                 let id = try await stack.texts("SELECT id::text FROM mails")[0]
                 #expect(mails[0].messageID == "<\(id)@kababeat.example>")
-                #expect(try await stack.count("mails WHERE sent_at IS NOT NULL AND sealed_text IS NULL") == 1)
+                #expect(try await stack.count("mails WHERE sent_at IS NOT NULL AND sealed_text IS NULL AND recipient IS NULL") == 1)
                 #expect(stack.recorder.count { if case .mailSent = $0 { true } else { false } } == 1)
             }
         }

@@ -1,7 +1,9 @@
 import Contract
 import Credentials
 import Foundation
+import PostgresClient
 import RateLimits
+import TestSupport
 import Testing
 
 @testable import Identity
@@ -123,6 +125,46 @@ import Testing
             // What was shown before a code that was used counts no more, either.
             #expect(await problem { () throws(Problem) in try await one.login("nora", code: app.shows(-1)) } == .secondFactorNeeded)
             #expect(await problem { () throws(Problem) in try await one.login("nora", code: app.shows(1)) } == nil)
+        }
+    }
+
+    @Test func confirmingEndsEverySessionThatHasShownNoSecondFactor() async throws {
+        try await Stack.use { stack in
+            let desk = try await SessionDesk(stack)
+            try await desk.makeAccount("nora")
+            let (older, mine) = (try await desk.login("nora"), try await desk.login("nora"))
+            let account = try await desk.account(mine)
+            let app = try App(try await desk.secondFactor.enrol(account, password: SessionDesk.password, caller: SessionDesk.caller))
+            _ = try await desk.account(older)
+            _ = try await desk.secondFactor.confirm(account, code: app.shows(-1), caller: SessionDesk.caller)
+            #expect(await problem { () throws(Problem) in try await desk.account(older) } == .unauthenticated)
+            #expect(await problem { () throws(Problem) in try await desk.refresh(older) } == .unauthenticated)
+            #expect(try await desk.account(mine).hasSecondFactor)
+            // One that has shown it stays; without it, there is none.
+            let proven = try await desk.login("nora", code: app.shows())
+            _ = try await desk.refresh(proven)
+            #expect(try await stack.count("sessions WHERE revoked_at IS NULL AND second_factor_at IS NULL") == 0)
+            #expect(try await stack.count("sessions WHERE revoked_reason = 'second_factor_enabled'") == 1)
+        }
+    }
+
+    @Test func aSignInWithoutACodeThatIsUnderWayWhileTheFactorIsConfirmedOpensNothing() async throws {
+        try await Stack.use { stack in
+            let desk = try await SessionDesk(stack)
+            let id = try await desk.makeAccount("nora")
+            let account = try await desk.account(desk.login("nora"))
+            _ = try await desk.secondFactor.enrol(account, password: SessionDesk.password, caller: SessionDesk.caller)
+            let confirm = PostgresStatement<Void>("UPDATE one_time_secrets SET confirmed_at = now() WHERE user_id = '\(id)'")
+            let opening = try await stack.owner.transaction(deadline: Stack.soon) { confirming in
+                try await confirming.execute(confirm)
+                let opening = Task { () async -> Problem.Code? in await problem { () throws(Problem) in try await desk.login("nora") } }
+                let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                #expect(try await eventually { try await stack.count(waiting) == 1 })
+                return opening
+            }
+            #expect(await opening.value == .unauthenticated)
+            #expect(await problem { () throws(Problem) in try await desk.login("nora") } == .secondFactorNeeded)
+            #expect(try await stack.count("sessions") == 1)
         }
     }
 
