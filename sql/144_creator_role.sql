@@ -48,9 +48,7 @@ WHEN (
 EXECUTE FUNCTION kababeat_refuse_former_creator();
 
 -- Creators that a catalogue brought have the roles that accounts made here have; the import gives them to new ones.
-SELECT set_config('kababeat.role', 'system', true);
 INSERT INTO user_roles (user_id, role)
 SELECT users.id, role FROM users, unnest(ARRAY['user', 'creator']) AS role
 WHERE users.source IS NOT NULL AND users.is_creator AND users.status <> 'deleted'
 ON CONFLICT DO NOTHING;
-SELECT set_config('kababeat.role', '', true);

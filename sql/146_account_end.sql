@@ -7,11 +7,9 @@ ALTER TABLE mails
 GRANT UPDATE (recipient) ON mails TO kababeat_gateway;
 COMMENT ON COLUMN mails.recipient IS 'Forgotten once the mail is sent, as its text is.';
 
-SELECT set_config('kababeat.role', 'system', true);
 UPDATE mails SET recipient = NULL WHERE sent_at IS NOT NULL;
 UPDATE sessions SET user_agent = NULL, address = NULL
 WHERE user_id IN (SELECT id FROM users WHERE status = 'deleted') AND (user_agent IS NOT NULL OR address IS NOT NULL);
-SELECT set_config('kababeat.role', '', true);
 
 -- What the desk does not see of an account that its holder ends: mails on their way to its address, answers that are kept for its requests,
 -- what it liked, followed, was told and had in its cart. Before the address itself is gone.
