@@ -132,14 +132,14 @@ public final class BeatService: Sendable {
         var (next, gone, readings) = (found.page.next, found.page.ids.count - rows.count, 0)
         while let cursor = next, rows.count < plan.limit, readings < Self.mostReadings {
             let following = try BeatPlanner.following(plan, cursor, limit: plan.limit - rows.count)
-            let ids = try await self.page(following, bypassingCache: bypassingCache).page
-            let more = try await self.rows(ids.ids, bypassingCache: bypassingCache)
+            let further = try await self.page(following, bypassingCache: bypassingCache).page
+            let more = try await self.rows(further.ids, bypassingCache: bypassingCache)
             // A beat whose place has changed meanwhile may come once more.
             let known = Set(rows.map(\.id))
             let fresh = more.filter { !known.contains($0.id) }
             rows += fresh
-            gone += ids.ids.count - fresh.count
-            next = ids.next
+            gone += further.ids.count - fresh.count
+            next = further.next
             readings += 1
         }
         return BeatList(
