@@ -17,7 +17,7 @@ struct BeatSplitStore: Sendable {
         """
     ) { row throws(PostgresError) in
         BeatSplit(
-            user: EntityID(rawValue: try row.uuid(0)), username: try row.text(1),
+            user: EntityID(rawValue: try row.uuid(0)), username: try row.textOrNil(1),
             share: .init(hundredths: try row.numericMinorUnits(2, scale: 2)),
             acceptedAt: try row.timestampMicrosecondsOrNil(3).map { Timestamp(microseconds: $0) })
     }
