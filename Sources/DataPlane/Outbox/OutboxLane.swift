@@ -17,6 +17,9 @@ public struct OutboxLane: Sendable {
     /// From the beginning of one claim to that of the next, at least, while there is something to deliver: what is written meanwhile shares
     /// a delivery, which costs much the same for one row as for twenty. Whatever is written after a pause of its own is claimed at once.
     var pace: Duration
+    /// How long a relay that was not woken leaves rows to the one of whoever wrote them, which was. Two that share what one can carry make
+    /// twice as many deliveries, and a writer hears at once only of what his own gateway delivers.
+    var courtesy: Duration
     /// The wait of a relay whose store does not answer.
     var outage: Duration
     /// Whether a delivery that happens twice is harmless. What a relay notes of it then need neither be on the disk nor on a standby
@@ -27,7 +30,7 @@ public struct OutboxLane: Sendable {
     public static let copies = OutboxLane(
         condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(10), attempts: 8, firstWait: .milliseconds(250),
         longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200),
-        pace: .milliseconds(20), outage: .seconds(1), mayRepeat: true)
+        pace: .milliseconds(20), courtesy: .milliseconds(100), outage: .seconds(1), mayRepeat: true)
 
     /// The same lane with another lease.
     public func leased(for lease: Duration) -> OutboxLane {
@@ -41,5 +44,5 @@ public struct OutboxLane: Sendable {
     public static let mails = OutboxLane(
         condition: "aggregate_type = 'mail'", batch: 16, lease: .seconds(150), attempts: 30, firstWait: .seconds(5),
         longestWait: .seconds(3600), postponement: .seconds(5), idle: .seconds(1), pace: .zero,
-        outage: .seconds(5), mayRepeat: false)
+        courtesy: .zero, outage: .seconds(5), mayRepeat: false)
 }

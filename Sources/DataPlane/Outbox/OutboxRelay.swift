@@ -38,13 +38,16 @@ public final class OutboxRelay: Sendable {
 
     /// Delivers until `stop`. A delivery that has begun is finished, so that no lease is left behind, unless the task is cancelled.
     public func run() async {
+        // Not yet, but what is there when a gateway starts may be what it wrote before it died.
+        var isWoken = true
         while !isStopped.load(ordering: .acquiring), !Task.isCancelled {
             let start = ContinuousClock.now
-            switch await deliver() {
+            switch await deliver(courtesy: isWoken ? .zero : lane.courtesy) {
             case .delivered(let count) where count >= lane.batch: continue
-            case .delivered(let count) where count > 0: await gather(since: start)
-            case .delivered: await wake.wait(atMost: lane.idle)
-            case .failed: await wake.wait(atMost: lane.outage)
+            case .delivered(let count):
+                if count > 0, isWoken { await gather(since: start) }
+                isWoken = await wake.wait(atMost: lane.idle)
+            case .failed: isWoken = await wake.wait(atMost: lane.outage)
             }
         }
     }
@@ -88,11 +91,11 @@ public final class OutboxRelay: Sendable {
         case failed(Problem)
     }
 
-    private func claim(_ token: EntityID, everything: Bool) async throws(Problem) -> [OutboxRow] {
+    private func claim(_ token: EntityID, everything: Bool, courtesy: Duration) async throws(Problem) -> [OutboxRow] {
         let start = ContinuousClock.now
         let span = everything ? ClaimReach.everything : reach.withLock { $0.span(at: start) }
         let rows: [OutboxRow]
-        do throws(Problem) { rows = try await store.claim(token: token, back: span) } catch {
+        do throws(Problem) { rows = try await store.claim(token: token, back: span, courtesy: courtesy) } catch {
             reach.withLock { $0.failed(from: start, to: .now) }
             throw error
         }
@@ -100,13 +103,15 @@ public final class OutboxRelay: Sendable {
         return rows
     }
 
-    /// One lease's worth.
-    private func deliver(everything: Bool = false) async -> Delivery {
+    /// One lease's worth of what has been due for as long as `courtesy`.
+    private func deliver(everything: Bool = false, courtesy: Duration = .zero) async -> Delivery {
         let token = EntityID(rawValue: .random(in: .min ... .max))
         let start = ContinuousClock.now
         do throws(Problem) { try await releaseAbandoned() } catch { return .failed(error) }
         let rows: [OutboxRow]
-        do throws(Problem) { rows = try await claim(token, everything: everything) } catch { return abandon(token, error) }
+        do throws(Problem) {
+            rows = try await claim(token, everything: everything, courtesy: courtesy)
+        } catch { return abandon(token, error) }
         guard !rows.isEmpty else { return .delivered(0) }
         crash(at: .relayAfterClaim)
         do throws(Problem) {
@@ -184,6 +189,8 @@ public final class OutboxRelay: Sendable {
         }
         try await store.acknowledge(delivered, token: token)
         try await store.postpone(postponed, token: token)
+        // What caches do not hear of by itself may have left rows of what they do hear of, and more of its own.
+        if !projector.isAnnounced { wake.signal() }
         return delivered.count
     }
 
@@ -222,38 +229,43 @@ public final class OutboxRelay: Sendable {
 private final class WakeUp: Sendable {
     private struct State {
         var isSignalled = false
-        var sleeper: UnsafeContinuation<Void, Never>?
+        var sleeper: UnsafeContinuation<Bool, Never>?
     }
 
     private let state = Mutex(State())
 
-    func signal() {
+    func signal() { end(isSignal: true) }
+
+    /// A signal that finds nobody asleep is kept for who sleeps next.
+    private func end(isSignal: Bool) {
         let sleeper = state.withLock { state in
-            state.isSignalled = state.sleeper == nil
+            if isSignal { state.isSignalled = state.sleeper == nil }
             defer { state.sleeper = nil }
             return state.sleeper
         }
-        sleeper?.resume()
+        sleeper?.resume(returning: isSignal)
     }
 
-    func wait(atMost duration: Duration) async {
-        // Cancelled where a signal came first: it must not leave one of its own behind, or the next wait would not wait.
+    /// Whether a signal ended it.
+    @discardableResult
+    func wait(atMost duration: Duration) async -> Bool {
+        // Cancelled where a signal came first, or it would end the next wait.
         let timer = Task {
             guard (try? await Task.sleep(for: duration)) != nil else { return }
-            signal()
+            end(isSignal: false)
         }
-        await withTaskCancellationHandler {
+        defer { timer.cancel() }
+        return await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 let isSignalled = state.withLock { state in
                     defer { state.isSignalled = false }
                     if !state.isSignalled { state.sleeper = continuation }
                     return state.isSignalled
                 }
-                if isSignalled { continuation.resume() }
+                if isSignalled { continuation.resume(returning: true) }
             }
         } onCancel: {
             signal()
         }
-        timer.cancel()
     }
 }

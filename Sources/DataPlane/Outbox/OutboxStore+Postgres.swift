@@ -31,7 +31,7 @@ struct OutboxStore: Sendable {
             WHERE id = ANY (ARRAY (
                 SELECT id FROM outbox
                 WHERE state = 'pending' AND \(lane.condition) AND (claimed_until IS NULL OR claimed_until < now())
-                    AND next_at BETWEEN now() - $4::bigint * interval '1 millisecond' AND now()
+                    AND next_at BETWEEN now() - $4::bigint * interval '1 millisecond' AND now() - $5::bigint * interval '1 millisecond'
                 ORDER BY next_at, id LIMIT $2
                 FOR UPDATE SKIP LOCKED))
             RETURNING id, aggregate_type, aggregate_id, version
@@ -51,15 +51,21 @@ struct OutboxStore: Sendable {
         }
     }
 
-    /// Takes the lease of as many rows as the lane allows, of those that came due within the last `span`.
-    func claim(token: EntityID, back span: Duration = ClaimReach.everything) async throws(Problem) -> [OutboxRow] {
+    /// Takes the lease of as many rows as the lane allows, of those that came due within the last `span`, and `courtesy` ago or earlier.
+    func claim(
+        token: EntityID, back span: Duration = ClaimReach.everything, courtesy: Duration = .zero
+    ) async throws(Problem) -> [OutboxRow] {
         try await postgres.rows(
-            claim, parameters(token, back: span), as: notes, within: span == ClaimReach.everything ? ClaimReach.longestSweep : timeout)
+            claim, parameters(token, back: span, courtesy: courtesy), as: notes,
+            within: span == ClaimReach.everything ? ClaimReach.longestSweep : timeout)
     }
 
     /// The parameters of `claim`.
-    func parameters(_ token: EntityID, back span: Duration) -> [PostgresValue] {
-        [.uuid(token.rawValue), .int64(lane.batch), .int64(lane.lease.milliseconds), .int64(span.milliseconds)]
+    func parameters(_ token: EntityID, back span: Duration, courtesy: Duration = .zero) -> [PostgresValue] {
+        [
+            .uuid(token.rawValue), .int64(lane.batch), .int64(lane.lease.milliseconds), .int64(span.milliseconds),
+            .int64(courtesy.milliseconds),
+        ]
     }
 
     private static let acknowledge = PostgresStatement<Void>("DELETE FROM outbox WHERE id = ANY($1) AND claim_token = $2")
