@@ -62,6 +62,8 @@ public struct BeatProjector: Projector {
         var next: String?
         /// What the version history has not got yet, as it is staged.
         var changes: String?
+        /// Whether this or any version before it was published. Once true, it stays so.
+        var wasPublished = true
     }
 
     private static let select = PostgresStatement<State>(
@@ -69,7 +71,7 @@ public struct BeatProjector: Projector {
         SELECT beats.id, beats.version, beats.status = 'published' AND users.status = 'active', beats.deleted_at IS NOT NULL,
                beats.title, beats.creator_id, coalesce(users.display_name, users.username), beats.currency, beats.price,
                beats.is_featured, beats.created_at, beats.updated_at, staged.content, staged.changes, beats.content_version,
-               (SELECT collection FROM index_rebuilds WHERE index_name = 'search_index')
+               (SELECT collection FROM index_rebuilds WHERE index_name = 'search_index'), beats.published_at IS NOT NULL
         FROM beats JOIN users ON users.id = beats.creator_id
              LEFT JOIN beat_content_staged AS staged ON staged.beat_id = beats.id AND staged.version <= beats.version
         WHERE beats.id = ANY($1)
@@ -82,7 +84,8 @@ public struct BeatProjector: Projector {
             price: try row.numericMinorUnitsOrNil(8, scale: Currency(code: currency)?.digits ?? 2), isFeatured: try row.bool(9),
             createdAt: Timestamp(microseconds: try row.timestampMicroseconds(10)),
             updatedAt: Timestamp(microseconds: try row.timestampMicroseconds(11)), staged: try row.jsonOrNil(12),
-            contentVersion: try row.int64(14), next: try row.textOrNil(15), changes: try row.jsonOrNil(13))
+            contentVersion: try row.int64(14), next: try row.textOrNil(15), changes: try row.jsonOrNil(13),
+            wasPublished: try row.bool(16))
     }
 
     /// The beats of `ids` that there are, as the copies are to show them.
@@ -176,29 +179,55 @@ public struct BeatProjector: Projector {
         _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
     ) throws -> [EntityID: ProjectionOutcome] {
         let contentWrites = states.map { BeatDocuments.contentWrite($0, staged[$0.id]) }
-        let indexWrites = try indexWrites(states, staged, session)
+        let facts = try facts(of: states, staged, session)
         var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
         for state in states { outcomes[state.id] = .shown(version: state.version) }
         let beats = states.map(\.id)
         outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
         crash(at: .relayBetweenContentAndIndex)
         // The other way round, a row could be written to an index that is exchanged before its turn comes.
-        if let next = states.first?.next { outcomes.merge(try send(indexWrites, of: beats, to: next, session)) { _, refused in refused } }
-        outcomes.merge(try send(indexWrites, of: beats, to: SearchIndex.collection, session)) { _, refused in refused }
+        if let next = states.first?.next { outcomes.merge(try index(states, facts, in: next, session)) { _, refused in refused } }
+        outcomes.merge(try index(states, facts, in: SearchIndex.collection, session)) { _, refused in refused }
         return outcomes
     }
 
-    private static func indexWrites(
-        _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
-    ) throws -> [MongoWrite] {
+    /// Writes rows of an index; answers the beats whose rows MongoDB refused.
+    private static func index(
+        _ states: [State], _ facts: [EntityID: SearchFacts], in collection: String, _ session: borrowing MongoSession
+    ) throws -> [EntityID: ProjectionOutcome] {
+        let states = try listed(states, in: collection, session)
+        let writes = states.map { BeatDocuments.indexWrite($0, facts[$0.id] ?? SearchFacts()) }
+        return try send(writes, of: states.map(\.id), to: collection, session)
+    }
+
+    /// Leaves out beats that were never published and have no row. They need no tombstone: no late delivery has a row of theirs to write,
+    /// as what it has read is an older version, and that was not published either. Where one has a row all the same, Postgres has lost the
+    /// version that was, or an older gateway has left a tombstone.
+    private static func listed(_ states: [State], in collection: String, _ session: borrowing MongoSession) throws -> [State] {
+        let unlisted = states.filter { !$0.wasPublished }.map { BSONValue.uuid($0.id.rawValue) }
+        guard !unlisted.isEmpty else { return states }
+        let found = try SearchIndex.read(session) { session in
+            var found: Set<EntityID> = []
+            try session.find(collection, ["_id": ["$in": .array(unlisted)]], projection: ["_id": 1]) { row in
+                found.insert(EntityID(rawValue: try row.uuid("_id")))
+            }
+            return found
+        }
+        return states.filter { $0.wasPublished || found.contains($0.id) }
+    }
+
+    /// What rows of the index take from content; a tombstone takes nothing.
+    private static func facts(
+        of states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
+    ) throws -> [EntityID: SearchFacts] {
         var known = staged.mapValues { SearchFacts($0) }
-        let unstaged = states.filter { staged[$0.id] == nil && !$0.isDeleted }.map { BSONValue.uuid($0.id.rawValue) }
+        let unstaged = states.filter { staged[$0.id] == nil && $0.isPublished }.map { BSONValue.uuid($0.id.rawValue) }
         if !unstaged.isEmpty {
             try session.find("beats", ["_id": ["$in": .array(unstaged)]], projection: SearchFacts.projection) { document in
                 known[EntityID(rawValue: try document.uuid("_id"))] = SearchFacts(document)
             }
         }
-        return states.map { BeatDocuments.indexWrite($0, known[$0.id] ?? SearchFacts()) }
+        return known
     }
 
     /// Writes the rows of `states` to an index that is being filled, made as a delivery makes them. Returns the beats whose rows MongoDB
@@ -211,8 +240,7 @@ public struct BeatProjector: Projector {
         }
         let known = staged
         return try await mongo.result(within: timeout) { session in
-            let writes = try Self.indexWrites(states, known, session)
-            return Array(try Self.send(writes, of: states.map(\.id), to: collection, session).keys)
+            Array(try Self.index(states, try Self.facts(of: states, known, session), in: collection, session).keys)
         }
     }
 }
