@@ -121,13 +121,13 @@ def writes(run):
     def round_of(server, requests):
         return server, lambda seconds: writing.write(server, requests, seconds)
 
-    made = Result("writes-create", "Creating beats: a row, content and its history, a row of the search index; answered when both stores have it")
+    made = Result("writes-create", "Creating beats, drafts: a row, content and its history; answered when both stores have it")
     made.rows = run.interleave({"gateway": round_of(writing.gateway, creations), "naive dual write": round_of(naive, creations)}, TIMES)
     made.thresholds = [_least("gateway", made.rows, 400)]
     writing.settle()
 
     drafts = writing.beats("draft", 4000)
-    changed = Result("writes-update", "Changing beats")
+    changed = Result("writes-update", "Changing beats that nobody may find yet")
     changed.rows = run.interleave({
         "core": round_of(writing.gateway, writing.changes("core", CORE, drafts)),
         "content": round_of(writing.gateway, writing.changes("content", CONTENT, drafts)),
