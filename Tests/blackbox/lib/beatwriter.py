@@ -138,7 +138,10 @@ def coherent(beat, state, token, artist=None):
     is_deleted, is_published = state.status == "deleted", state.status == "published"
     assert document and document["v"] == state.version and document.get("deleted", False) == is_deleted, f"beats: {document}, {state}"
     assert is_deleted or document["metadata"]["bpm"] == state.bpm, f"beats: {document}, {state}"
-    assert row and row["v"] == state.version and row.get("deleted", False) != is_published, f"search_index: {row}, {state}"
+    # What was never published has no row there, not even one that says so.
+    was_published = sql(f"SELECT published_at IS NOT NULL FROM beats WHERE id = '{beat}'") == "t"
+    assert (row is not None) == was_published, f"search_index: {row}, {state}"
+    assert not row or row["v"] == state.version and row.get("deleted", False) != is_published, f"search_index: {row}, {state}"
     assert not is_published or (row["title"], row["bpm"]) == (state.title, state.bpm), f"search_index: {row}, {state}"
     assert not (is_published and artist) or row["artistName"] == artist, f"search_index: {row}, {artist}"
     entries = [entry["v"] for bucket in mongo.beat_versions.find({"_id.beatId": key}) for entry in bucket["changes"]]
