@@ -39,6 +39,12 @@ struct FailureReport: Sendable {
             return CommandFailure(.unavailable, description: reasons.joined(separator: "\n"))
         case .overloaded:
             return CommandFailure(.unavailable, description: "a store has more to do than it takes on; run the command again")
+        case .timeout:
+            var reasons = [problem.detail]
+            for store in [StoreName.postgres, .mongo] where await !stores.isUp(store, within: Self.patience) {
+                reasons.append(await silence(of: store))
+            }
+            return CommandFailure(.unavailable, description: reasons.joined(separator: "\n"))
         case .internal:
             return await unforeseen("something that should not happen; the log above says what")
         default:

@@ -26,9 +26,11 @@ struct SiteURL: Equatable {
         let rest = text.dropFirst(scheme.count)
         let authority = rest.prefix { $0 != "/" }
         // An IPv6 address stands in brackets, because it has colons.
-        let host = authority.hasPrefix("[") ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
-        let port = authority.dropFirst(host.count + (authority.hasPrefix("[") ? 2 : 0))
-        guard authority.hasPrefix("[") ? host.contains(":") && ClientAddress(String(host)) != nil : Self.isName(host) else { return nil }
+        let isBracketed = authority.hasPrefix("[")
+        let host = isBracketed ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
+        let port = authority.dropFirst(host.count + (isBracketed ? 2 : 0))
+        let isHost = isBracketed ? authority.contains("]") && host.contains(":") && ClientAddress(String(host)) != nil : Self.isName(host)
+        guard isHost else { return nil }
         guard port.isEmpty || port.first == ":" && port.dropFirst().allSatisfy(\.isASCIIDigit) && UInt16(port.dropFirst()) ?? 0 > 0 else {
             return nil
         }

@@ -10,8 +10,8 @@ import Testing
 /// What the command line does and says, without its words for arguments.
 @Suite(.timeLimit(.minutes(3))) struct CommandTests {
     private static let insertDead = """
-        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation, state, attempts, last_error, created_at)
-        SELECT 'beat', gen_random_uuid(), 3, 'upsert', 'dead', 8, 'mongo_validation', now() - interval '3 hours'
+        INSERT INTO outbox (aggregate_type, aggregate_id, version, operation, state, next_at, attempts, last_error, created_at)
+        SELECT 'beat', gen_random_uuid(), 3, 'upsert', 'dead', NULL, 8, 'mongo_validation', now() - interval '3 hours'
         FROM generate_series(1, 3)
         """
 
