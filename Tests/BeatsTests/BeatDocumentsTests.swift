@@ -76,6 +76,13 @@ import Testing
         #expect(indexes(BeatDocuments.indexWrite(state(), facts), expected, popularity: kept))
     }
 
+    @Test(arguments: ["ᾷ", "\u{FB03}", "İ", "𝄞", "\u{1D160}"])
+    func aTitleOfAnyLettersIsSortedByAKeyThatACursorHolds(letter: String) {
+        let key = BeatDocuments.titleKey(String(repeating: letter, count: 255))
+        let cursor = Cursor(order: 1, value: .text(key), id: Sample.id)
+        #expect(!key.isEmpty && Cursor(cursor.description) == cursor)
+    }
+
     @Test func whatIsUnknownHasNoFieldInTheIndex() {
         let expected: BSONDocument = [
             "_id": .uuid(Sample.id.rawValue), "v": 7, "title": "Summer VIBES", "titleKey": "summer vibes", "artistName": "Ana",
