@@ -53,7 +53,7 @@ struct BeatShareTests {
             let object = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
             let items = try #require(object["items"] as? [[String: Any]], "\(answer.body)")
             #expect((object["page"] as? [String: Any])?["total"] as? Int == items.count)
-            return items.map { "\($0["username"] as? String ?? "-") \($0["share"] as? Int ?? 0)" }
+            return items.map { "\($0["username"] as? String ?? "-") \(($0["share"] as? NSNumber)?.intValue ?? 0)" }
         }
 
         func publish() async throws -> RunningGateway.Answer { try await send("POST", "\(beat)/publish", by: keys.ada) }
@@ -169,7 +169,7 @@ struct BeatShareTests {
             #expect(scene.beat.hasSuffix(found.first ?? "-"), "the newest first")
 
             let offer = try #require(try await page("limit=1").items.first)
-            #expect(offer["share"] as? Int == 35 && offer["isAccepted"] as? Bool == false)
+            #expect((offer["share"] as? NSNumber)?.intValue == 35 && offer["isAccepted"] as? Bool == false)
             #expect((offer["offeredBy"] as? [String: Any])?["username"] as? String == "ada")
             #expect((offer["beat"] as? [String: Any])?["title"] == nil, "a draft's title is not for who has not been let in")
             try await scene.accept(35, by: scene.keys.bob)
