@@ -47,7 +47,7 @@ enum BeatDocuments {
     }
 
     /// An update of one stage, as the driver takes it: an array, which is a document with the keys 0, 1, ...
-    private static func pipeline(_ stage: BSONDocument) -> BSONDocument { ["0": .document(stage)] }
+    static func pipeline(_ stage: BSONDocument) -> BSONDocument { ["0": .document(stage)] }
 
     /// The row of the search index: of a beat that nobody may find, a tombstone.
     static func indexDocument(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {

@@ -184,7 +184,7 @@ public final class BeatService: Sendable {
 
     /// Lists may have changed; nil says that anything may have.
     public func heard(_ announcements: [Announcement]?) {
-        guard announcements?.contains(where: { $0.kind == .beat }) ?? true else { return }
+        guard announcements?.contains(where: { $0.kind == .beat || $0.kind == .standing }) ?? true else { return }
         pages.removeAll()
         totals.removeAll()
         genreList.removeAll()

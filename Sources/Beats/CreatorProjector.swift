@@ -4,9 +4,11 @@ import DataPlane
 import PostgresClient
 
 /// Carries a change of what beats show of their creator (name, picture, standing) to the creator's published beats: each gets a new
-/// version and an outbox row, so that caches and search index follow as after any change of a beat.
+/// version and an outbox row, so that caches and search index follow as after any change of a beat. What is wrong as it stands is taken
+/// from both before that, by `CreatorStandingProjector`: nobody waits for this.
 ///
-/// A delivery marks at most `batch` beats and leaves the rest to another outbox row, so that a creator of many keeps nobody waiting.
+/// A delivery marks at most `batch` beats and leaves the rest to another outbox row, which is due together with theirs: the next are marked
+/// when these are being delivered, and a write of somebody else's shares a delivery with so many of them and no more.
 /// `beats.byline_version` remembers how far it came: a delivery that happens twice marks no beat twice.
 public struct CreatorProjector: Projector {
     public let kind = Announcement.Kind.creator
@@ -16,7 +18,7 @@ public struct CreatorProjector: Projector {
     private let batch: Int64
     private let timeout = Duration.seconds(10)
 
-    public init(postgres: PostgresAccess, batch: Int = 500) {
+    public init(postgres: PostgresAccess, batch: Int = 25) {
         self.postgres = postgres
         self.batch = Int64(batch)
     }

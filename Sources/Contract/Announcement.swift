@@ -3,8 +3,9 @@ public struct Announcement: Sendable, Hashable {
     /// The nouns that caches and relays know. Raw values stand in cache keys and outbox rows: never reuse one.
     public enum Kind: String, Sendable, CaseIterable {
         case beat, user
-        /// Known to relays alone: no cache ever holds one. `creator` is what beats show of an account.
-        case mail, creator
+        /// No cache ever holds one. `creator` is what beats show of an account; `standing` has caches and lists forget at once what a change
+        /// of that has made wrong.
+        case mail, creator, standing
     }
 
     public let kind: Kind

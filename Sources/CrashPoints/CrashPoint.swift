@@ -27,6 +27,8 @@ public enum CrashPoint: String, CaseIterable, Sendable {
     case relayAfterAnnouncement
     case relayBetweenKinds
     case relayAfterMarkingBeats
+    case relayAfterForgettingBeats
+    case relayAfterHidingBeats
     case relayBeforeRefusal
     case relayAfterRefusal
     case deadLettersAfterChange

@@ -21,6 +21,7 @@ public struct GatewayService: Service {
     private let stores: Stores
     private let cache: EntityCache
     private let relay: OutboxRelay
+    private let standings: OutboxRelay
     private let outbox: OutboxAdministration
     private let upkeep: CopiesUpkeep
     private let mails: MailDelivery
@@ -66,7 +67,12 @@ public struct GatewayService: Service {
             settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch,
             observer: late)
         self.relay = relay
-        let notice = CommitNotice(cache: cache, observer: late) { relay.poke() }
+        let standings = OutboxRelay(
+            settings.standingsLane, postgres: postgres,
+            projectors: [CreatorStandingProjector(postgres: postgres, mongo: mongo, cache: cache)], cache: cache, watch: watch, observer: late)
+        self.standings = standings
+        let following = CreatorFollowing(postgres: postgres, cache: cache, watch: watch) { standings.poke() }
+        let notice = CommitNotice(cache: cache, follower: following, observer: late) { relay.poke() }
         let outbox = OutboxAdministration(postgres: postgres)
         self.outbox = outbox
         let upkeep = try CopiesUpkeep(settings, stores, postgres: postgres, mongo: mongo, observer: late)
@@ -168,6 +174,7 @@ public struct GatewayService: Service {
         }
         let relayTask = Task { await relay.run() }
         let mailTask = Task { await mails.run() }
+        let standingsTask = Task { await standings.run() }
         let mailWatch = Task { await mails.watch() }
         let outboxWatch = Task { await outbox.watch() }
         let upkeepTask = Task { await upkeep.run() }
@@ -178,6 +185,7 @@ public struct GatewayService: Service {
         defer {
             relay.stop()
             mailTask.cancel()
+            standings.stop()
             mailWatch.cancel()
             outboxWatch.cancel()
             upkeepTask.cancel()
@@ -198,10 +206,12 @@ public struct GatewayService: Service {
         }
         relay.stop()
         sealTask.cancel()
+        standings.stop()
         upkeepTask.cancel()
         await upkeepTask.value
         await relayTask.value
         await sealTask.value
+        await standingsTask.value
         await mails.stop(within: limits.shutdown)
         await elsewhere.shutdown()
         await stores.shutdown()

@@ -189,8 +189,9 @@ public struct Settings: Sendable {
         return rules
     }
 
-    /// The outbox without its mails.
+    /// The outbox without its mails and standings.
     var copiesLane: OutboxLane { .copies.leased(for: .seconds(checked("outbox.lease.seconds"))) }
+    var standingsLane: OutboxLane { .standings.leased(for: .seconds(checked("outbox.lease.seconds"))) }
 
     /// The gateway's own role, or the owner's for migrations.
     func postgres(asOwner: Bool = false, connections: Int? = nil) -> PostgresConfiguration {

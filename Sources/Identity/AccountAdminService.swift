@@ -92,7 +92,7 @@ public struct AccountAdminService: Sendable {
             transaction -> (AccountEntry, [Announcement]) in
             let found = try await AccountAdminStore.lock(id, in: transaction)
             // Whoever did it may have died before anybody was told.
-            if isCarriedOut { return (found, [Announcement(kind: .user, id: id, version: found.version)]) }
+            if isCarriedOut { return (found, AccountStore.announcements(of: id, version: found.version, inBeats: true)) }
             guard let inBeats = try await body(found, transaction) else { return (found, []) }
             let announcements = try await AccountStore.announce(id, inBeats: inBeats, in: transaction)
             try await transaction.file(event)

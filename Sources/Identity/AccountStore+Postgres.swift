@@ -268,13 +268,19 @@ struct AccountStore: Sendable {
         """
     ) { row throws(PostgresError) in try row.int64(0) }
 
+    /// What caches are to forget of an account that has changed.
+    static func announcements(of id: EntityID, version: Int64, inBeats: Bool) -> [Announcement] {
+        let kinds: [Announcement.Kind] = inBeats ? [.user, .standing] : [.user]
+        return kinds.map { Announcement(kind: $0, id: id, version: version) }
+    }
+
     /// Says with the transaction that the account changed; `inBeats` where beats show what changed. Answers what caches are to forget
     /// once it has committed.
     static func announce(
         _ id: EntityID, inBeats: Bool = false, in transaction: PostgresTransaction
     ) async throws(PostgresError) -> [Announcement] {
-        let kinds: [Announcement.Kind] = inBeats ? [.user, .creator] : [.user]
+        let kinds: [Announcement.Kind] = inBeats ? [.user, .creator, .standing] : [.user]
         return try await transaction.query(announce, [.uuid(id.rawValue), .texts(kinds.map(\.rawValue))])
-            .map { Announcement(kind: .user, id: id, version: $0) }
+            .flatMap { Self.announcements(of: id, version: $0, inBeats: inBeats) }
     }
 }

@@ -25,6 +25,7 @@ struct AccountDesk: Sendable {
     let users: UserService
     let beats: BeatService
     let relay: OutboxRelay
+    let standings: OutboxRelay
     let postgres: PostgresAccess
     let audit: AuditStore
 
@@ -54,7 +55,12 @@ struct AccountDesk: Sendable {
                 BeatProjector(postgres: postgres, mongo: mongo), CreatorProjector(postgres: postgres, batch: batch),
                 UserProjector(postgres: postgres),
             ], cache: cache, observer: recorder)
-        let notice = CommitNotice(cache: cache, observer: recorder) { relay.poke() }
+        let watch = ProjectionWatch(postgres: postgres, observer: recorder)
+        let standings = OutboxRelay(
+            .standings, postgres: postgres, projectors: [CreatorStandingProjector(postgres: postgres, mongo: mongo, cache: cache)],
+            cache: cache, watch: watch, observer: recorder)
+        let following = CreatorFollowing(postgres: postgres, cache: cache, watch: watch, patience: .zero) { standings.poke() }
+        let notice = CommitNotice(cache: cache, follower: following, observer: recorder) { relay.poke() }
         let audit = AuditStore(postgres: postgres, observer: recorder)
         var unlimited = LimitRules()
         unlimited.isEnabled = false
@@ -66,7 +72,8 @@ struct AccountDesk: Sendable {
             admitsUnverified: admitsUnverified)
         profiles = AccountProfileService(postgres: postgres, secondFactor: session.secondFactor, notice: notice)
         admin = AccountAdminService(postgres: postgres, notice: notice)
-        (self.users, self.beats, self.relay, self.postgres, self.audit) = (users, beats, relay, postgres, audit)
+        (self.users, self.beats, self.postgres, self.audit) = (users, beats, postgres, audit)
+        (self.relay, self.standings) = (relay, standings)
     }
 
     // MARK: Doing
@@ -155,6 +162,7 @@ struct AccountDesk: Sendable {
 
     /// Delivers everything but mails.
     func deliver() async throws {
+        try await standings.drain(within: .seconds(20))
         try await relay.drain(within: .seconds(20))
     }
 

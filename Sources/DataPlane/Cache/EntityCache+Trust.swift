@@ -125,6 +125,11 @@ extension EntityCache {
         forget(announcements)
     }
 
+    /// As `announce`, but for what is known here to have been announced, or is being announced at the moment.
+    public func announceUntold(_ announcements: [Announcement]) async throws(Problem) {
+        try await announce(state.withLock { state in announcements.filter { !state.newest.isAnnounced($0) } })
+    }
+
     private func tellOthers(_ announcements: [Announcement]) async throws(Problem) {
         if state.withLock({ $0.trust.isClosed(at: .now) }) { return }
         if await tell(announcements) { return }

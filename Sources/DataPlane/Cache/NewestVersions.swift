@@ -25,6 +25,11 @@ struct NewestVersions: Sendable {
 
     func newest(_ kind: Announcement.Kind, _ id: EntityID) -> Int64 { met(Key(kind: kind, id: id))?.version ?? 0 }
 
+    /// Whether this version, or a newer one, is known to have been announced: by this process, or by another that was heard.
+    func isAnnounced(_ announcement: Announcement) -> Bool {
+        met(Key(kind: announcement.kind, id: announcement.id)).map { $0.isAnnounced && $0.version >= announcement.version } ?? false
+    }
+
     /// A version was announced. True where it is newer than all that was met before.
     mutating func announced(_ announcement: Announcement) -> Bool {
         let key = Key(kind: announcement.kind, id: announcement.id)

@@ -1,6 +1,7 @@
 /// Rows of the outbox that relays of their own deliver, so that what is slow by nature keeps nothing else waiting.
 public struct OutboxLane: Sendable {
-    /// Which rows: a condition on `outbox`, word for word that of the lane's index in `sql/086_outbox_lanes.sql`.
+    /// Which rows: a condition on `outbox`, word for word that of the lane's index, or implying it: `sql/086_outbox_lanes.sql` and
+    /// `sql/143_creator_standing.sql`.
     var condition: String
     /// Rows under one lease.
     var batch: Int64
@@ -26,11 +27,19 @@ public struct OutboxLane: Sendable {
     /// before it goes on: should it be lost, the row is delivered once more.
     var mayRepeat: Bool
 
-    /// Copies of what Postgres owns, and caches: whatever is no mail. Eight attempts take about a minute.
+    /// Copies of what Postgres owns, and caches: whatever has no lane of its own. Eight attempts take about a minute.
     public static let copies = OutboxLane(
-        condition: "aggregate_type <> 'mail'", batch: 500, lease: .seconds(10), attempts: 8, firstWait: .milliseconds(250),
+        condition: "aggregate_type <> 'mail' AND aggregate_type <> 'standing'", batch: 500, lease: .seconds(10), attempts: 8,
+        firstWait: .milliseconds(250),
         longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(200),
         pace: .milliseconds(20), courtesy: .milliseconds(100), outage: .seconds(1), mayRepeat: true)
+
+    /// What is taken from caches and lists at once for a creator's sake, of however many beats: a creator at a time, while other writes go
+    /// their way.
+    public static let standings = OutboxLane(
+        condition: "aggregate_type = 'standing'", batch: 1, lease: .seconds(10), attempts: 8, firstWait: .milliseconds(250),
+        longestWait: .seconds(60), postponement: .seconds(2), idle: .milliseconds(500),
+        pace: .zero, courtesy: .milliseconds(100), outage: .seconds(1), mayRepeat: true)
 
     /// The same lane with another lease.
     public func leased(for lease: Duration) -> OutboxLane {

@@ -103,7 +103,7 @@ def taken_back(trial, beat, state):
     coherent(beat, state.moved(status="published").moved(status="draft"), trial.world.olga)
 
 
-@check("relayBetweenKinds", "relayAfterMarkingBeats")
+@check("relayBetweenKinds", "relayAfterMarkingBeats", "relayAfterForgettingBeats", "relayAfterHidingBeats")
 def creator(trial):
     """A creator's new name reaches the account and each beat, once."""
     world, name = trial.world, f"Nina {trial.point}"
