@@ -54,7 +54,7 @@ enum BeatDocuments {
         state.isPublished ? index(state, facts) : tombstone(state)
     }
 
-    private static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {
+    static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {
         var document: BSONDocument = ["_id": .uuid(state.id.rawValue), "v": .int64(state.version)]
         if state.isDeleted { document.append("deleted", true) }
         if let metadata = content.metadata {

@@ -32,7 +32,7 @@ struct BeatHistory: Sendable {
         }
     }
 
-    private static func key(_ beat: EntityID, _ version: Int64) -> BSONDocument {
+    static func key(_ beat: EntityID, _ version: Int64) -> BSONDocument {
         ["beatId": .uuid(beat.rawValue), "bucket": .int32(Int32(clamping: version / bucket))]
     }
 
@@ -54,7 +54,7 @@ struct BeatHistory: Sendable {
         }
     }
 
-    private static func read(_ document: borrowing BSONView) -> [BeatChange] {
+    static func read(_ document: borrowing BSONView) -> [BeatChange] {
         var changes: [BeatChange] = []
         _ = document.withField("changes") { field in
             _ = field.withDocument { items in

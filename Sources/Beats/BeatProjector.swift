@@ -14,25 +14,29 @@ import PostgresClient
 /// filled gets every row as well, and gets it first: whenever the two are exchanged, lists show what was delivered.
 public struct BeatProjector: Projector {
     public let kind = Announcement.Kind.beat
-    private let postgres: PostgresAccess
-    private let mongo: MongoAccess
-    private let timeout = Duration.seconds(10)
+    let postgres: PostgresAccess
+    let mongo: MongoAccess
+    private let observer: (any Observer)?
+    let timeout = Duration.seconds(10)
     /// How long a delivery waits for a majority. A primary that has none yet goes on being asked; later rows wait for this delivery.
     private let patience = Duration.seconds(5)
 
-    public init(postgres: PostgresAccess, mongo: MongoAccess) {
+    /// `observer` hears of copies of versions that Postgres has lost.
+    public init(postgres: PostgresAccess, mongo: MongoAccess, observer: (any Observer)? = nil) {
         self.postgres = postgres
         self.mongo = mongo
+        self.observer = observer
     }
 
     public func project(_ ids: [EntityID]) async throws(Problem) -> Projection {
         let states = try await states(ids)
         crash(at: .relayAfterReadingState)
-        let (written, term) = try await write(states)
+        let (first, term) = try await write(states)
+        let written = try await mended(first)
         crash(at: .relayAfterMongo)
         // Beats are marked, never deleted: an id that Postgres does not know will not turn up later.
         let unknown = Dictionary(ids.map { ($0, ProjectionOutcome.refused(reason: "unknown_beat")) }) { first, _ in first }
-        return Projection(unknown.merging(written) { $1 }) { () throws(Problem) in
+        return Projection(unknown.merging(written.outcomes) { $1 }) { () throws(Problem) in
             if let term { try await mongo.result(within: patience) { try $0.settle(term) } }
             try await unstage(written)
             crash(at: .relayAfterUnstaging)
@@ -64,6 +68,10 @@ public struct BeatProjector: Projector {
         var changes: String?
         /// Whether this or any version before it was published. Once true, it stays so.
         var wasPublished = true
+
+        func history() throws -> [BeatChange] { try Self.decoder.decode([BeatChange].self, from: Data((changes ?? "[]").utf8)) }
+
+        private static let decoder = JSONDecoder()
     }
 
     private static let select = PostgresStatement<State>(
@@ -101,10 +109,11 @@ public struct BeatProjector: Projector {
             WHERE staged.version <= shown.version ORDER BY staged.beat_id FOR UPDATE OF staged)
         """)
 
-    private func unstage(_ outcomes: [EntityID: ProjectionOutcome]) async throws(Problem) {
+    private func unstage(_ written: Written) async throws(Problem) {
         var ids: [UInt128] = []
         var versions: [Int64] = []
-        for (id, outcome) in outcomes {
+        // Behind a fence stands what somebody else has written, and removes from here.
+        for (id, outcome) in written.outcomes where !written.fenced.contains(id) {
             guard case .shown(let version) = outcome else { continue }
             ids.append(id.rawValue)
             versions.append(version)
@@ -115,8 +124,47 @@ public struct BeatProjector: Projector {
 
     // MARK: MongoDB
 
+    /// What became of writes.
+    private struct Written: Sendable {
+        var outcomes: [EntityID: ProjectionOutcome] = [:]
+        /// Those that stand behind a fence: what is there is of that version or a newer one, or of a version that Postgres has lost.
+        var fenced: Set<EntityID> = []
+
+        mutating func add(_ sent: Written) {
+            outcomes.merge(sent.outcomes) { _, refused in refused }
+            fenced.formUnion(sent.fenced)
+        }
+    }
+
+    /// Looks at what was refused as not newer. What is there already is shown; what stands behind a version that Postgres has lost is
+    /// written in a newer one.
+    private func mended(_ first: Written) async throws(Problem) -> Written {
+        var written = first
+        // Whoever delivers the same beat may do the same at the same time.
+        for _ in 0..<3 {
+            var lost: [EntityID] = []
+            for (id, standing) in try await standings(of: written.fenced) {
+                switch standing {
+                case .delivered: written.fenced.remove(id)
+                case .older: break
+                case .unknown(let version):
+                    observer?.observe(.mismatch(kind: "different", place: "beats", id: id, isRedelivered: true))
+                    try await overtake(id, version)
+                    lost.append(id)
+                }
+            }
+            guard !lost.isEmpty else { return written }
+            let again = try await write(try await states(lost)).0
+            written.fenced.subtract(lost)
+            written.fenced.formUnion(again.fenced)
+            written.outcomes.merge(again.outcomes) { $1 }
+        }
+        // The rows of the outbox stay, and are delivered anew.
+        throw .unavailable(.mongo)
+    }
+
     /// Returns what became of each, and in which primary's term.
-    private func write(_ states: [State]) async throws(Problem) -> ([EntityID: ProjectionOutcome], MongoTerm?) {
+    private func write(_ states: [State]) async throws(Problem) -> (Written, MongoTerm?) {
         var contents: [EntityID: BeatContentDocument] = [:]
         var changes: [EntityID: [BeatChange]] = [:]
         var outcomes: [EntityID: ProjectionOutcome] = [:]
@@ -124,7 +172,7 @@ public struct BeatProjector: Projector {
             guard let staged = state.staged else { continue }
             do {
                 contents[state.id] = try BeatContentDocument(stagedJSON: staged)
-                changes[state.id] = try Self.decoder.decode([BeatChange].self, from: Data((state.changes ?? "[]").utf8))
+                changes[state.id] = try state.history()
             } catch {
                 outcomes[state.id] = .refused(reason: "staged_content_malformed")
             }
@@ -133,37 +181,44 @@ public struct BeatProjector: Projector {
         let (staged, history) = (contents, changes)
         let written = try await mongo.result(within: timeout) { session in
             try session.unsettled { session in
-                try Self.write(history, session).merging(try Self.write(writable, staged, session)) { refused, _ in refused }
+                let listed = try Self.write(history, session)
+                var written = try Self.write(writable, staged, session)
+                written.add(listed)
+                return written
             }
         }
-        return (outcomes.merging(written.value) { refused, _ in refused }, written.term)
+        return (
+            Written(outcomes: outcomes.merging(written.value.outcomes) { refused, _ in refused }, fenced: written.value.fenced),
+            written.term
+        )
     }
 
-    private static let decoder = JSONDecoder()
-
-    /// Appends to the version history; answers the beats whose entries MongoDB refused.
+    /// Appends to the version history; answers the beats whose entries MongoDB refused, or had.
     private static func write(
         _ changes: [EntityID: [BeatChange]], _ session: borrowing MongoSession
-    ) throws -> [EntityID: ProjectionOutcome] {
+    ) throws -> Written {
         let beats = changes.flatMap { id, changes in changes.map { _ in id } }
-        guard !beats.isEmpty else { return [:] }
-        let refused = try send(changes.flatMap { BeatHistory.appends($1, to: $0) }, of: beats, to: "beat_versions", session)
+        guard !beats.isEmpty else { return Written() }
+        let sent = try send(changes.flatMap { BeatHistory.appends($1, to: $0) }, of: beats, to: "beat_versions", session)
         crash(at: .relayAfterHistory)
-        return refused
+        return sent
     }
 
-    /// Carries out fenced writes; answers the beats whose writes MongoDB refused.
+    /// Carries out fenced writes; answers the beats whose writes MongoDB refused, and those that stand behind the fence.
     ///
     /// A duplicate means that somebody else made the document meanwhile, and not yet that theirs is newer. Sent again, the write finds
     /// the document: what is then still a duplicate stands behind the fence.
     private static func send(
         _ writes: [MongoWrite], of beats: [EntityID], to collection: String, _ session: borrowing MongoSession
-    ) throws -> [EntityID: ProjectionOutcome] {
+    ) throws -> Written {
         let first = try session.bulkWrite(collection, writes)
         let raced = first.failures.filter { $0.code == .duplicateKey || SearchIndex.wasExchanged($0.code) }.map(\.index)
         let again = try session.bulkWrite(collection, raced.map { writes[$0] })
         let settled = first.failures.filter { !SearchIndex.wasExchanged($0.code) }
-        return refusals(settled, beats).merging(refusals(again.failures, raced.map { beats[$0] })) { refused, _ in refused }
+        let racers = raced.map { beats[$0] }
+        return Written(
+            outcomes: refusals(settled, beats).merging(refusals(again.failures, racers)) { refused, _ in refused },
+            fenced: Set(again.failures.filter { $0.code == .duplicateKey }.map { racers[$0.index] }))
     }
 
     private static func refusals(_ failures: [MongoBulkResult.Failure], _ beats: [EntityID]) -> [EntityID: ProjectionOutcome] {
@@ -177,24 +232,24 @@ public struct BeatProjector: Projector {
 
     private static func write(
         _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
-    ) throws -> [EntityID: ProjectionOutcome] {
+    ) throws -> Written {
         let contentWrites = states.map { BeatDocuments.contentWrite($0, staged[$0.id]) }
         let facts = try facts(of: states, staged, session)
-        var outcomes: [EntityID: ProjectionOutcome] = Dictionary(minimumCapacity: states.count)
-        for state in states { outcomes[state.id] = .shown(version: state.version) }
+        var written = Written(outcomes: Dictionary(minimumCapacity: states.count))
+        for state in states { written.outcomes[state.id] = .shown(version: state.version) }
         let beats = states.map(\.id)
-        outcomes.merge(try send(contentWrites, of: beats, to: "beats", session)) { _, refused in refused }
+        written.add(try send(contentWrites, of: beats, to: "beats", session))
         crash(at: .relayBetweenContentAndIndex)
         // The other way round, a row could be written to an index that is exchanged before its turn comes.
-        if let next = states.first?.next { outcomes.merge(try index(states, facts, in: next, session)) { _, refused in refused } }
-        outcomes.merge(try index(states, facts, in: SearchIndex.collection, session)) { _, refused in refused }
-        return outcomes
+        if let next = states.first?.next { written.add(try index(states, facts, in: next, session)) }
+        written.add(try index(states, facts, in: SearchIndex.collection, session))
+        return written
     }
 
-    /// Writes rows of an index; answers the beats whose rows MongoDB refused.
+    /// Writes rows of an index; answers as `send` does.
     private static func index(
         _ states: [State], _ facts: [EntityID: SearchFacts], in collection: String, _ session: borrowing MongoSession
-    ) throws -> [EntityID: ProjectionOutcome] {
+    ) throws -> Written {
         let states = try listed(states, in: collection, session)
         let writes = states.map { BeatDocuments.indexWrite($0, facts[$0.id] ?? SearchFacts()) }
         return try send(writes, of: states.map(\.id), to: collection, session)
@@ -240,7 +295,7 @@ public struct BeatProjector: Projector {
         }
         let known = staged
         return try await mongo.result(within: timeout) { session in
-            Array(try Self.index(states, try Self.facts(of: states, known, session), in: collection, session).keys)
+            Array(try Self.index(states, try Self.facts(of: states, known, session), in: collection, session).outcomes.keys)
         }
     }
 }

@@ -181,22 +181,11 @@ public struct BeatVerifier: Sendable {
         return copy.version > version || !copy.isEqual ? .different : nil
     }
 
-    /// The version of a row of the index, and whether it says what it should. Popularity is counted there, and no copy.
+    /// The version of a row of the index, and whether it says what it should.
     private static func seen(_ row: BSONDocument, _ expected: BSONDocument) -> (version: Int64, isEqual: Bool)? {
         guard case .int64(let version)? = row["v"] else { return nil }
-        return (version, facts(row) == facts(expected))
+        return (version, BeatDocuments.isRow(row, like: expected))
     }
-
-    private static func facts(_ document: BSONDocument) -> [String: BSONValue] {
-        var facts: [String: BSONValue] = [:]
-        for key in indexKeys { facts[key] = document[key] }
-        return facts
-    }
-
-    private static let indexKeys = [
-        "deleted", "title", "titleKey", "artistName", "creatorId", "genre", "genreKey", "mood", "moodKey", "tags", "bpm", "key", "price",
-        "createdAt", "isFeatured", "words",
-    ]
 
     private func orphans(
         in place: BeatMismatch.Place, _ pause: Duration, _ onMismatch: (BeatMismatch) async throws(Problem) -> Void

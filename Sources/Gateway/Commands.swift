@@ -53,7 +53,7 @@ public enum Commands {
             let postgres = PostgresAccess(stores.postgres, observer: observer)
             let cache = EntityCache(
                 representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
-            let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer))
+            let projectors = GatewayService.projectors(postgres, MongoAccess(stores.mongo, observer: observer), observer)
             let relay = OutboxRelay(
                 settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer)
             let start = ContinuousClock.now

@@ -64,7 +64,7 @@ public struct GatewayService: Service {
         let permissions = BeatPermissionService(postgres: postgres, accounts: users)
         let watch = ProjectionWatch(postgres: postgres, observer: late)
         let relay = OutboxRelay(
-            settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo), cache: cache, watch: watch,
+            settings.copiesLane, postgres: postgres, projectors: Self.projectors(postgres, mongo, observer), cache: cache, watch: watch,
             observer: late)
         self.relay = relay
         let standings = OutboxRelay(
@@ -159,9 +159,10 @@ public struct GatewayService: Service {
     static let representations = [BeatService.detail, BeatService.summary, UserService.profile]
 
     /// What delivers the outbox, mails aside.
-    static func projectors(_ postgres: PostgresAccess, _ mongo: MongoAccess) -> [any Projector] {
+    static func projectors(_ postgres: PostgresAccess, _ mongo: MongoAccess, _ observer: any Observer) -> [any Projector] {
         [
-            BeatProjector(postgres: postgres, mongo: mongo), CreatorProjector(postgres: postgres), UserProjector(postgres: postgres),
+            BeatProjector(postgres: postgres, mongo: mongo, observer: observer), CreatorProjector(postgres: postgres),
+            UserProjector(postgres: postgres),
         ]
     }
 

@@ -61,7 +61,7 @@ extension Commands {
             if repair {
                 let cache = EntityCache(
                     representations: GatewayService.representations, redis: stores.redis, postgres: postgres, observer: observer)
-                let projectors = GatewayService.projectors(postgres, mongo)
+                let projectors = GatewayService.projectors(postgres, mongo, observer)
                 try await OutboxRelay(
                     settings.copiesLane, postgres: postgres, projectors: projectors, cache: cache, observer: observer
                 ).drain(within: .seconds(60))

@@ -21,7 +21,7 @@ import Testing
     }
 
     /// A beat as a copy shows it.
-    private struct Copy: Equatable {
+    struct Copy: Equatable {
         let version: Int64
         let isTombstone: Bool
         let title: String?
@@ -132,7 +132,7 @@ import Testing
         models[beat] = model
     }
 
-    private static func expire(_ stack: Stack) async throws {
+    static func expire(_ stack: Stack) async throws {
         try await stack.owner.run("UPDATE outbox SET claimed_until = now() - interval '1 second' WHERE claimed_until IS NOT NULL")
     }
 
@@ -162,7 +162,7 @@ import Testing
 
     // MARK: Looking
 
-    private static func copies(_ collection: String, _ stack: Stack) async throws -> [EntityID: Copy] {
+    static func copies(_ collection: String, _ stack: Stack) async throws -> [EntityID: Copy] {
         try await stack.mongo.run(deadline: Stack.soon) { session in
             var copies: [EntityID: Copy] = [:]
             try session.find(collection, [:]) { document in

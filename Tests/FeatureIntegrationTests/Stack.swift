@@ -135,7 +135,8 @@ struct Stack: Sendable {
     func relay(mongo: MongoClient? = nil, redis: RedisClient? = nil, observer: Recorder? = nil) -> OutboxRelay {
         let observer = observer ?? recorder
         let postgres = PostgresAccess(postgres, observer: observer)
-        let projector = BeatProjector(postgres: postgres, mongo: MongoAccess(mongo ?? self.mongo, observer: observer))
+        let projector = BeatProjector(
+            postgres: postgres, mongo: MongoAccess(mongo ?? self.mongo, observer: observer), observer: observer)
         let cache = EntityCache(
             representations: [BeatService.detail, BeatService.summary], redis: redis ?? self.redis, postgres: postgres,
             observer: observer)
