@@ -87,6 +87,29 @@ struct VerifyTests {
         }
     }
 
+    @Test("A row of the index that was made by an older rule for keys is found, and a rebuild mends it")
+    func olderKeys() async throws {
+        try await Stack.use { stack in
+            let ids = try await Self.beats(stack, 3)
+            try await stack.change(ids[0], "content_version = version + 1", content: #"{"metadata": {"genre": "Café", "mood": "Σίσυφος"}}"#)
+            try await stack.relay().drain(within: .seconds(20))
+            try await stack.owner.run("UPDATE beats SET updated_at = now() - interval '1 hour'")
+            #expect(try await Self.mismatches(stack) == [])
+            for old: BSONDocument in [["genreKey": "cafe\u{301}"], ["moodKey": "σίσυφος"]] {
+                _ = try await stack.mongo.run(deadline: Stack.soon) { session in
+                    try session.bulkWrite(
+                        "search_index", [.updateOne(filter: ["_id": .uuid(ids[0].rawValue)], update: ["$set": .document(old)])])
+                }
+                #expect(
+                    try await Self.mismatches(stack).map { "\($0.place.rawValue) \($0.id) \($0.kind.rawValue)" } == [
+                        "search_index \(ids[0]) different"
+                    ])
+                _ = try await stack.rebuild().run()
+                #expect(try await Self.mismatches(stack) == [])
+            }
+        }
+    }
+
     @Test("What is still on its way is not wrong")
     func underWay() async throws {
         try await Stack.use { stack in
