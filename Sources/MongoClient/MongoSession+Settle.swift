@@ -7,8 +7,8 @@ extension MongoSession {
     /// For how many milliseconds the server waits for a majority before it says that there is none yet: a connection may be silent for longer.
     private static let patience: Int32 = 500
 
-    /// Runs `body`, whose writes the primary alone acknowledges: readers find them at once, and a failover may yet take them back. Returns
-    /// with the term in which they were made, which ``settle(_:)`` makes sure of: many writes, and one wait for a majority in place of one
+    /// Runs `body`, whose writes the primary alone acknowledges once it has them on disk: a failover may yet take them back. Returns with
+    /// the term in which they were made, which ``settle(_:)`` makes sure of: many writes, and one wait for a majority in place of one
     /// each. While a member of the set is silent, such a wait may take as long as the others take to hear of each other.
     ///
     /// Nil in place of a term where there is no such thing, as behind a router: each write is durable then once it is acknowledged.
@@ -19,7 +19,10 @@ extension MongoSession {
         guard transaction == nil else { throw MongoError(.refused, detail: "a transaction is settled by its commit") }
         let term = try term()
         do {
-            return (try body(MongoSession(of: self, isUnsettled: term != nil)), term)
+            let value = try body(MongoSession(of: self, isUnsettled: term != nil))
+            // Readers may have found it by now: a primary that is killed and started again must not have forgotten it.
+            if term != nil { try writeNothing(["w": 1, "j": true]) }
+            return (value, term)
         } catch {
             throw MongoError(wrapping: error)
         }
@@ -32,14 +35,10 @@ extension MongoSession {
     /// - Throws: `.unavailable` where another primary has taken over meanwhile, so that what was written may be gone; `.timeout`,
     ///   `.cancelled`, what the server or the way to it gives.
     public borrowing func settle(_ term: MongoTerm) throws(MongoError) {
-        let concern: BSONDocument = ["w": "majority", "j": true, "wtimeout": .int32(Self.patience)]
-        let nothing: BSONDocument = [
-            "update": "settled", "updates": [.document(["q": ["_id": 0], "u": ["$set": ["settled": true]]])],
-        ]
         while true {
             try checkDeadline()
             do {
-                try run(.write, nothing, database: nil, concern: concern) { _ in }
+                try writeNothing(["w": "majority", "j": true, "wtimeout": .int32(Self.patience)])
                 break
             } catch {
                 // The primary answers, and has no majority yet.
@@ -47,6 +46,14 @@ extension MongoSession {
             }
         }
         guard try self.term() == term else { throw MongoError(.unavailable, detail: "another primary has taken over") }
+    }
+
+    /// A write that changes nothing. Acknowledged, it says of all before it what `concern` asks for.
+    private borrowing func writeNothing(_ concern: BSONDocument) throws(MongoError) {
+        let nothing: BSONDocument = [
+            "update": "settled", "updates": [.document(["q": ["_id": 0], "u": ["$set": ["settled": true]]])],
+        ]
+        try run(.write, nothing, database: nil, concern: concern) { _ in }
     }
 
     private borrowing func term() throws(MongoError) -> MongoTerm? {
