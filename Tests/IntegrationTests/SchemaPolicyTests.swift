@@ -71,6 +71,9 @@ struct SchemaPolicyTests {
                 INSERT INTO beat_permissions (beat_id, user_id, permission_type, granted_by)
                 VALUES ('10000000-0000-7000-8000-000000000001', '\(PolicyRows.ada)', 'owner', $1::uuid)
                 """)
+            // Another creator: who is none is refused before that.
+            let promotion = "INSERT INTO user_roles (user_id, role) VALUES ('\(PolicyRows.bob)', 'creator')"
+            try await gateway.change(promotion, as: PolicyRows.system)
             for (name, state) in [(PolicyRows.bob, "23503"), (PolicyRows.ada, "42501")] {
                 let refused = await #expect(throws: PostgresError.self) {
                     try await gateway.execute(
