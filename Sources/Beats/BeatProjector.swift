@@ -9,7 +9,7 @@ import PostgresClient
 /// Brings a beat's content document and its row of the search index up to the version that Postgres has.
 ///
 /// Content that was staged with the version is written as it stands; a version that changed only the core keeps the content that is
-/// there. Both writes stand behind the fence `v < version`. Readers find them once the primary has them; a majority is waited for once,
+/// there. Both writes stand behind the fence `v < version`. Readers are told once the primary has them; a majority is waited for once,
 /// after all of them, and staged content goes when that has its version. While the search index is being rebuilt, the one that is being
 /// filled gets every row as well, and gets it first: whenever the two are exchanged, lists show what was delivered.
 public struct BeatProjector: Projector {
