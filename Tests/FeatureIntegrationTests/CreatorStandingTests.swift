@@ -144,12 +144,10 @@ struct CreatorStandingTests {
     func whatIsTakenBackIsNowhereWithinTheLagBoundHoweverMuchItIs() async throws {
         try await Scene.use { scene in
             try await scene.set("suspend")
-            let start = ContinuousClock.now
-            #expect(try await eventually(within: .seconds(5)) { try await scene.shown() == 0 })
-            for gateway in scene.gateways {
-                #expect(try await eventually(within: .seconds(5)) { try await scene.total(gateway) == 1 })
-            }
-            #expect(ContinuousClock.now - start <= .milliseconds(250))
+            // The bound itself: so long he may still be seen, and looking takes its time after it.
+            try await Task.sleep(for: .milliseconds(250))
+            #expect(try await scene.shown() == 0)
+            for gateway in scene.gateways { #expect(try await scene.total(gateway) == 1) }
         }
     }
 }

@@ -25,5 +25,5 @@ until [[ $(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$SECOND_PORT
     ((tries-- > 0)) || fail "the second gateway is not ready after 10 s: $(cat "$SECOND_LOG")"
     sleep 0.1
 done
-PYTHONPATH=$HERE/lib PYTHONDONTWRITEBYTECODE=1 bounded 180 python3 "$HERE/66-standing.py" "$BASE" "http://127.0.0.1:$SECOND_PORT" \
+PYTHONPATH=$HERE/lib PYTHONDONTWRITEBYTECODE=1 bounded 180 python3 "$HERE/66-standing.py" "$KABABEAT_HTTP_PORT" "$SECOND_PORT" \
     || fail "see above; the gateway's log ends with: $(tail -n 20 "$GATEWAY_LOG")"
