@@ -21,7 +21,7 @@ extension MongoSession {
         do {
             let value = try body(MongoSession(of: self, isUnsettled: term != nil))
             // Readers may have found it by now: a primary that is killed and started again must not have forgotten it.
-            if term != nil { try writeNothing(["w": 1, "j": true]) }
+            if term != nil { try writeNothing(["w": .int32(1), "j": true]) }
             return (value, term)
         } catch {
             throw MongoError(wrapping: error)
