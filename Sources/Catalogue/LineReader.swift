@@ -14,6 +14,7 @@ actor LineReader {
     private var start = 0
     private var number = 0
     private var isAtEnd = false
+    private var isFinished = false
 
     /// Bytes read so far and in all, for progress.
     private(set) var position: Int64 = 0
@@ -46,7 +47,10 @@ actor LineReader {
         return lines
     }
 
+    /// Gives the file back. Nothing is read from then on, and a second call does nothing: the number may be another file's by then.
     func finish() {
+        guard !isFinished else { return }
+        isFinished = true
         close(descriptor)
         thread.shutdown()
     }

@@ -158,7 +158,7 @@ public struct GatewayService: Service {
     /// Everything that is ever cached.
     static let representations = [BeatService.detail, BeatService.summary, UserService.profile]
 
-    /// What delivers the outbox, mails aside.
+    /// What delivers the outbox, but for the lanes of mails and standings.
     static func projectors(_ postgres: PostgresAccess, _ mongo: MongoAccess, _ observer: any Observer) -> [any Projector] {
         [
             BeatProjector(postgres: postgres, mongo: mongo, observer: observer), CreatorProjector(postgres: postgres),
@@ -174,8 +174,8 @@ public struct GatewayService: Service {
             observer.observe(.lifecycle("listening on \(Self.url(of: address, scheme: edge.scheme))"))
         }
         let relayTask = Task { await relay.run() }
-        let mailTask = Task { await mails.run() }
         let standingsTask = Task { await standings.run() }
+        let mailTask = Task { await mails.run() }
         let mailWatch = Task { await mails.watch() }
         let outboxWatch = Task { await outbox.watch() }
         let upkeepTask = Task { await upkeep.run() }
@@ -185,8 +185,8 @@ public struct GatewayService: Service {
         let cacheTask = Task { await cache.run() }
         defer {
             relay.stop()
-            mailTask.cancel()
             standings.stop()
+            mailTask.cancel()
             mailWatch.cancel()
             outboxWatch.cancel()
             upkeepTask.cancel()
@@ -206,13 +206,13 @@ public struct GatewayService: Service {
             )
         }
         relay.stop()
-        sealTask.cancel()
         standings.stop()
+        sealTask.cancel()
         upkeepTask.cancel()
         await upkeepTask.value
         await relayTask.value
-        await sealTask.value
         await standingsTask.value
+        await sealTask.value
         await mails.stop(within: limits.shutdown)
         await elsewhere.shutdown()
         await stores.shutdown()

@@ -117,6 +117,20 @@ private func line(_ number: Int, title: String = "T", more: String = "") -> Stri
         }
     }
 
+    @Test func aReaderThatIsFinishedTwiceGivesItsFileBackOnce() async throws {
+        try await withFolder { folder in
+            let path = folder + "/lines"
+            try Data("one\n".utf8).write(to: URL(fileURLWithPath: path))
+            let reader = try LineReader(path: path)
+            await reader.finish()
+            // It has the number that the reader's file had, unless another test was faster.
+            let other = open(path, O_RDONLY | O_CLOEXEC)
+            defer { close(other) }
+            await reader.finish()
+            #expect(fcntl(other, F_GETFD) >= 0)
+        }
+    }
+
     @Test func whatIsNoFileIsSaidSo() async throws {
         try await withFolder { folder in
             let directory = #expect(throws: CatalogueError.self) { try LineReader(path: folder) }

@@ -40,21 +40,6 @@ import Testing
         }
     }
 
-    @Test func whatIsNotSettledYetIsOnThePrimarysDisk() async throws {
-        try await withMongo { client in
-            try await client.run(deadline: soon) { session in
-                _ = try session.command(["profile": 2])
-                _ = try session.unsettled { try $0.insertMany("c", [["_id": 1]]) }
-                _ = try session.command(["profile": 0])
-                var isJournaled: Bool?
-                try session.find("system.profile", ["command.update": "settled", "command.writeConcern.w": 1]) { entry in
-                    isJournaled = entry.boolOrNil("command.writeConcern.j")
-                }
-                #expect(isJournaled == true)
-            }
-        }
-    }
-
     @Test func whatWasWrittenInAnotherTermIsNotSettled() async throws {
         try await withMongo { client in
             let error = await mongoError {
