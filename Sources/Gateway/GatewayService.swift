@@ -69,7 +69,8 @@ public struct GatewayService: Service {
         self.relay = relay
         let standings = OutboxRelay(
             settings.standingsLane, postgres: postgres,
-            projectors: [CreatorStandingProjector(postgres: postgres, mongo: mongo, cache: cache)], cache: cache, watch: watch, observer: late)
+            projectors: [CreatorStandingProjector(postgres: postgres, mongo: mongo, cache: cache)], cache: cache, watch: watch,
+            observer: late)
         self.standings = standings
         let following = CreatorFollowing(postgres: postgres, cache: cache, watch: watch) { standings.poke() }
         let notice = CommitNotice(cache: cache, follower: following, observer: late) { relay.poke() }
