@@ -4,6 +4,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Tools and downloads belong to the checkout; servers' data may be put elsewhere.
 LOCAL=$ROOT/.local
+# Not every script that sources this has a use for it.
+# shellcheck disable=SC2034
 VENV=$LOCAL/venv
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
