@@ -16,8 +16,9 @@ final class ImmediateAnswers: ChannelDuplexHandler {
 
     private let edge: HTTPEdge
     private let connection: Connection
-    /// Requests that the task has and whose answers it has not written, in their order.
-    private var handedOn = CircularBuffer<Exchange>()
+    /// Requests that the task has and whose answers it has not written, in their order. Room for one at first: sixteen, which is what the
+    /// buffer takes by itself, are 10 KB a connection.
+    private var handedOn = CircularBuffer<Exchange>(initialCapacity: 1)
     /// A request that may be answered here once its end is there.
     private var pending: Exchange?
     private var isUnflushed = false
