@@ -3,12 +3,12 @@ import MongoClient
 
 /// The documents that a beat's state becomes. Pure.
 enum BeatDocuments {
-    static func fence(_ state: BeatProjector.State) -> BSONDocument {
+    static func fence(_ state: BeatState) -> BSONDocument {
         ["_id": .uuid(state.id.rawValue), "v": ["$lt": .int64(state.version)]]
     }
 
     /// Keeps the fence while a late delivery of an older version may still come; MongoDB removes it after a month.
-    static func tombstone(_ state: BeatProjector.State) -> BSONDocument {
+    static func tombstone(_ state: BeatState) -> BSONDocument {
         [
             "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "deleted": true,
             "deletedAt": .date(milliseconds: state.updatedAt.milliseconds),
@@ -16,7 +16,7 @@ enum BeatDocuments {
     }
 
     /// A deleted beat is marked and keeps its content: whoever holds a licence goes on downloading what it is for.
-    static func contentWrite(_ state: BeatProjector.State, _ content: BeatContentDocument?) -> MongoWrite {
+    static func contentWrite(_ state: BeatState, _ content: BeatContentDocument?) -> MongoWrite {
         if let content { return put(state, document(state, content)) }
         if state.isDeleted {
             return .updateOne(filter: fence(state), update: ["$set": ["v": .int64(state.version), "deleted": true]], upsert: true)
@@ -32,12 +32,12 @@ enum BeatDocuments {
 
     /// Writes unless a version not older is there: MongoDB then says `duplicateKey`. There is nothing older than a first version, and
     /// an insert costs less than an upsert.
-    private static func put(_ state: BeatProjector.State, _ document: BSONDocument) -> MongoWrite {
+    private static func put(_ state: BeatState, _ document: BSONDocument) -> MongoWrite {
         state.version == 1 ? .insertOne(document) : .replaceOne(filter: fence(state), document, upsert: true)
     }
 
     /// As `put`, and keeps what is counted in the index and nowhere else, also through a time in which nobody may find the beat.
-    static func indexWrite(_ state: BeatProjector.State, _ facts: SearchFacts) -> MongoWrite {
+    static func indexWrite(_ state: BeatState, _ facts: SearchFacts) -> MongoWrite {
         let document = indexDocument(state, facts)
         if state.version == 1 { return .insertOne(document) }
         let popularity: BSONValue = state.isPublished ? ["$ifNull": ["$popularity", .double(0)]] : "$popularity"
@@ -50,11 +50,11 @@ enum BeatDocuments {
     static func pipeline(_ stage: BSONDocument) -> BSONDocument { ["0": .document(stage)] }
 
     /// The row of the search index: of a beat that nobody may find, a tombstone.
-    static func indexDocument(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
+    static func indexDocument(_ state: BeatState, _ facts: SearchFacts) -> BSONDocument {
         state.isPublished ? index(state, facts) : tombstone(state)
     }
 
-    static func document(_ state: BeatProjector.State, _ content: BeatContentDocument) -> BSONDocument {
+    static func document(_ state: BeatState, _ content: BeatContentDocument) -> BSONDocument {
         var document: BSONDocument = ["_id": .uuid(state.id.rawValue), "v": .int64(state.version)]
         if state.isDeleted { document.append("deleted", true) }
         if let metadata = content.metadata {
@@ -105,7 +105,7 @@ enum BeatDocuments {
     /// What lists are sorted by; as much of it as a cursor holds, whatever its letters became.
     static func titleKey(_ title: String) -> String { String(String.UnicodeScalarView(title.searchKey.unicodeScalars.prefix(255))) }
 
-    private static func index(_ state: BeatProjector.State, _ facts: SearchFacts) -> BSONDocument {
+    private static func index(_ state: BeatState, _ facts: SearchFacts) -> BSONDocument {
         var document: BSONDocument = [
             "_id": .uuid(state.id.rawValue), "v": .int64(state.version), "title": .string(state.title),
             "titleKey": .string(titleKey(state.title)), "artistName": .string(state.artistName),

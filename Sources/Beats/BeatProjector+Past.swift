@@ -47,7 +47,7 @@ extension BeatProjector {
     }
 
     /// Those of the beats whose history says something else of a version that is staged.
-    private func taken(by states: [State]) async throws(Problem) -> Set<EntityID> {
+    private func taken(by states: [BeatState]) async throws(Problem) -> Set<EntityID> {
         var staged: [EntityID: [Int64: BeatChange]] = [:]
         // What cannot be read is refused elsewhere.
         for state in states { staged[state.id] = Dictionary((try? state.history())?.map { ($0.v, $0) } ?? []) { $1 } }
@@ -69,7 +69,7 @@ extension BeatProjector {
 
     /// Pure. One version of a beat is written with one content, by whomever: what says something else under the same number is of another
     /// past. Nothing is staged where MongoDB has had the content before; then it is the owner of it, and what it has is right.
-    static func standing(of state: State, content: BSONDocument?, row: BSONDocument?) -> Standing {
+    static func standing(of state: BeatState, content: BSONDocument?, row: BSONDocument?) -> Standing {
         let (contentVersion, rowVersion) = (content?.version ?? 0, row?.version ?? 0)
         let newest = max(contentVersion, rowVersion)
         if newest > state.version { return .unknown(version: newest) }
@@ -124,7 +124,7 @@ extension BeatDocuments {
     private static let contentKeys = ["metadata", "audio", "artwork", "collaborators"]
 
     /// Whether a document of this version is what a delivery makes of the state, with its staged content if it has any.
-    static func isContent(_ found: BSONDocument, of state: BeatProjector.State, _ staged: BeatContentDocument?) -> Bool {
+    static func isContent(_ found: BSONDocument, of state: BeatState, _ staged: BeatContentDocument?) -> Bool {
         guard (found["deleted"] == .bool(true)) == state.isDeleted else { return false }
         guard let staged else { return true }
         let expected = document(state, staged)

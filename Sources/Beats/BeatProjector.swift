@@ -1,7 +1,6 @@
 import Contract
 import CrashPoints
 import DataPlane
-import Foundation
 import JSON
 import MongoClient
 import PostgresClient
@@ -45,36 +44,7 @@ public struct BeatProjector: Projector {
 
     // MARK: Postgres
 
-    /// A beat as Postgres has it now, in one snapshot with its staged content.
-    struct State: Sendable {
-        let id: EntityID
-        let version: Int64
-        let isPublished: Bool
-        let isDeleted: Bool
-        let title: String
-        let creator: EntityID
-        let artistName: String
-        let currency: String
-        let price: Int64?
-        let isFeatured: Bool
-        let createdAt: Timestamp
-        let updatedAt: Timestamp
-        let staged: String?
-        /// The version that last brought content.
-        var contentVersion: Int64 = 1
-        /// The collection that is to be the search index, while there is one.
-        var next: String?
-        /// What the version history has not got yet, as it is staged.
-        var changes: String?
-        /// Whether this or any version before it was published. Once true, it stays so.
-        var wasPublished = true
-
-        func history() throws -> [BeatChange] { try Self.decoder.decode([BeatChange].self, from: Data((changes ?? "[]").utf8)) }
-
-        private static let decoder = JSONDecoder()
-    }
-
-    private static let select = PostgresStatement<State>(
+    private static let select = PostgresStatement<BeatState>(
         """
         SELECT beats.id, beats.version, beats.status = 'published' AND users.status = 'active', beats.deleted_at IS NOT NULL,
                beats.title, beats.creator_id, coalesce(users.display_name, users.username), beats.currency, beats.price,
@@ -86,7 +56,7 @@ public struct BeatProjector: Projector {
         """
     ) { row throws(PostgresError) in
         let currency = try row.text(7)
-        return State(
+        return BeatState(
             id: EntityID(rawValue: try row.uuid(0)), version: try row.int64(1), isPublished: try row.bool(2), isDeleted: try row.bool(3),
             title: try row.text(4), creator: EntityID(rawValue: try row.uuid(5)), artistName: try row.text(6), currency: currency,
             price: try row.numericMinorUnitsOrNil(8, scale: Currency(code: currency)?.digits ?? 2), isFeatured: try row.bool(9),
@@ -97,7 +67,7 @@ public struct BeatProjector: Projector {
     }
 
     /// The beats of `ids` that there are, as the copies are to show them.
-    func states(_ ids: [EntityID]) async throws(Problem) -> [State] {
+    func states(_ ids: [EntityID]) async throws(Problem) -> [BeatState] {
         try await postgres.rows(Self.select, [.uuids(ids.map(\.rawValue))], as: .system, within: timeout)
     }
 
@@ -164,7 +134,7 @@ public struct BeatProjector: Projector {
     }
 
     /// Returns what became of each, and in which primary's term.
-    private func write(_ states: [State]) async throws(Problem) -> (Written, MongoTerm?) {
+    private func write(_ states: [BeatState]) async throws(Problem) -> (Written, MongoTerm?) {
         var contents: [EntityID: BeatContentDocument] = [:]
         var changes: [EntityID: [BeatChange]] = [:]
         var outcomes: [EntityID: ProjectionOutcome] = [:]
@@ -231,7 +201,7 @@ public struct BeatProjector: Projector {
     }
 
     private static func write(
-        _ states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
+        _ states: [BeatState], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
     ) throws -> Written {
         let contentWrites = states.map { BeatDocuments.contentWrite($0, staged[$0.id]) }
         let facts = try facts(of: states, staged, session)
@@ -248,7 +218,7 @@ public struct BeatProjector: Projector {
 
     /// Writes rows of an index; answers as `send` does.
     private static func index(
-        _ states: [State], _ facts: [EntityID: SearchFacts], in collection: String, _ session: borrowing MongoSession
+        _ states: [BeatState], _ facts: [EntityID: SearchFacts], in collection: String, _ session: borrowing MongoSession
     ) throws -> Written {
         let states = try listed(states, in: collection, session)
         let writes = states.map { BeatDocuments.indexWrite($0, facts[$0.id] ?? SearchFacts()) }
@@ -258,7 +228,7 @@ public struct BeatProjector: Projector {
     /// Leaves out beats that were never published and have no row. They need no tombstone: no late delivery has a row of theirs to write,
     /// as what it has read is an older version, and that was not published either. Where one has a row all the same, Postgres has lost the
     /// version that was, or an older gateway has left a tombstone.
-    private static func listed(_ states: [State], in collection: String, _ session: borrowing MongoSession) throws -> [State] {
+    private static func listed(_ states: [BeatState], in collection: String, _ session: borrowing MongoSession) throws -> [BeatState] {
         let unlisted = states.filter { !$0.wasPublished }.map { BSONValue.uuid($0.id.rawValue) }
         guard !unlisted.isEmpty else { return states }
         let found = try SearchIndex.read(session) { session in
@@ -273,7 +243,7 @@ public struct BeatProjector: Projector {
 
     /// What rows of the index take from content; a tombstone takes nothing.
     private static func facts(
-        of states: [State], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
+        of states: [BeatState], _ staged: [EntityID: BeatContentDocument], _ session: borrowing MongoSession
     ) throws -> [EntityID: SearchFacts] {
         var known = staged.mapValues { SearchFacts($0) }
         let unstaged = states.filter { staged[$0.id] == nil && $0.isPublished }.map { BSONValue.uuid($0.id.rawValue) }
@@ -287,7 +257,7 @@ public struct BeatProjector: Projector {
 
     /// Writes the rows of `states` to an index that is being filled, made as a delivery makes them. Returns the beats whose rows MongoDB
     /// refused. Throws `storeUnavailable` or `overloaded`.
-    func fill(_ collection: String, with states: [State]) async throws(Problem) -> [EntityID] {
+    func fill(_ collection: String, with states: [BeatState]) async throws(Problem) -> [EntityID] {
         var staged: [EntityID: BeatContentDocument] = [:]
         for state in states {
             // What cannot be read is a dead letter, or will be: until that is mended, the content that MongoDB has counts.

@@ -6,8 +6,8 @@ import Testing
 @testable import Beats
 
 @Suite struct BeatDocumentsTests {
-    private func state(version: Int64 = 7, isPublished: Bool = true, isDeleted: Bool = false, price: Int64? = 1000) -> BeatProjector.State {
-        BeatProjector.State(
+    private func state(version: Int64 = 7, isPublished: Bool = true, isDeleted: Bool = false, price: Int64? = 1000) -> BeatState {
+        BeatState(
             id: Sample.id, version: version, isPublished: isPublished, isDeleted: isDeleted, title: "Summer VIBES", creator: Sample.creator,
             artistName: "Ana", currency: "USD", price: price, isFeatured: false, createdAt: Timestamp(milliseconds: 5),
             updatedAt: Timestamp(milliseconds: 6), staged: nil)

@@ -7,23 +7,22 @@ import Testing
 
 /// What stands behind a fence is taken for the version that Postgres has, for an older one, or for one of a past that Postgres has lost.
 @Suite struct BeatProjectorPastTests {
-    private static func state(_ version: Int64, title: String = "Beat", isDeleted: Bool = false, staged: Int? = nil) -> BeatProjector.State
-    {
+    private static func state(_ version: Int64, title: String = "Beat", isDeleted: Bool = false, staged: Int? = nil) -> BeatState {
         let id = EntityID(rawValue: 7)
-        return BeatProjector.State(
+        return BeatState(
             id: id, version: version, isPublished: !isDeleted, isDeleted: isDeleted, title: title, creator: id, artistName: "Ana",
             currency: "USD", price: nil, isFeatured: false, createdAt: Timestamp(milliseconds: 1), updatedAt: Timestamp(milliseconds: 2),
             staged: staged.map { #"{"metadata":{"bpm":\#($0)}}"# })
     }
 
     /// What a delivery of `state` makes, whose content has `bpm`.
-    private static func copies(_ state: BeatProjector.State, bpm: Int) throws -> (content: BSONDocument, row: BSONDocument) {
+    private static func copies(_ state: BeatState, bpm: Int) throws -> (content: BSONDocument, row: BSONDocument) {
         let content = try BeatContentDocument(stagedJSON: #"{"metadata":{"bpm":\#(bpm)}}"#)
         return (BeatDocuments.document(state, content), BeatDocuments.indexDocument(state, SearchFacts(content)))
     }
 
     private static func standing(
-        of state: BeatProjector.State, among copies: (content: BSONDocument, row: BSONDocument)
+        of state: BeatState, among copies: (content: BSONDocument, row: BSONDocument)
     ) -> BeatProjector.Standing {
         BeatProjector.standing(of: state, content: copies.content, row: copies.row)
     }

@@ -30,7 +30,7 @@ import Testing
 
     /// What a relay has read and not yet written.
     private struct Late {
-        let state: BeatProjector.State
+        let state: BeatState
         let content: BeatContentDocument?
         let facts: SearchFacts
     }

@@ -96,7 +96,7 @@ extension Stack {
             var writes: [(String, MongoWrite)] = []
             for id in ids {
                 for version in (1...12) as ClosedRange<Int64> {
-                    let state = BeatProjector.State(
+                    let state = BeatState(
                         id: id, version: version, isPublished: version % 3 != 0, isDeleted: version == 7, title: "Version \(version)",
                         creator: id, artistName: "Ana", currency: "USD", price: version, isFeatured: false,
                         createdAt: Timestamp(milliseconds: 1), updatedAt: Timestamp(milliseconds: version), staged: nil)
