@@ -3,26 +3,11 @@
 # any of their secrets.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/gateway.sh"
-
-SECOND_LOG=$KABABEAT_TEST_SCRATCH/second.log
-SECOND=''
-
-end_second() {
-    [[ -n $SECOND ]] || return 0
-    kill -KILL "$SECOND" 2>/dev/null || true
-    wait "$SECOND" 2>/dev/null || true
-}
+source "$HERE/lib/second-gateway.sh"
 
 kababeat migrate >"$KABABEAT_TEST_SCRATCH/migrate.log"
 export KABABEAT_ENVIRONMENT=development KABABEAT_PASSWORD_COST=4 KABABEAT_LOG_LEVEL=trace
 start_gateway
-SECOND_PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-KABABEAT_HTTP_PORT=$SECOND_PORT "$KABABEAT_BINARY" serve >"$SECOND_LOG" 2>&1 &
-SECOND=$!
-trap 'end_second; end_gateway' EXIT
-tries=100
-until [[ $(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$SECOND_PORT/health/ready") == 200 ]]; do
-    ((tries-- > 0)) || fail "the second gateway is not ready after 10 s: $(cat "$SECOND_LOG")"
-    sleep 0.1
-done
+trap 'end_second_gateway; end_gateway' EXIT
+start_second_gateway
 bounded 120 python3 "$HERE/60-sessions.py" "$KABABEAT_HTTP_PORT" "$SECOND_PORT" "$GATEWAY_LOG" "$SECOND_LOG"

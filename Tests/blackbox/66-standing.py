@@ -16,7 +16,7 @@ PASSWORD = "violet harbour 27"
 PATIENCE = 30  # seconds that anything may take on a busy machine
 LAG = 0.25  # seconds after the answer in which a beat may still be seen
 # What looking costs at most: the first to look may wait a second for MongoDB, which is not known to be silent yet.
-GRACE = 1.5
+GRACE = 4.0
 # Of a gateway that died there is no answer. Others look for what it left twice a second, and leave a little to it.
 FOUND = 5
 
